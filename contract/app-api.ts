@@ -1,0 +1,129 @@
+/**
+ * Renderer to host: what the window can ask for. The host holds the truth (chats, model, engine status); the renderer
+ * may die or reload at any time and asks again.
+ */
+import * as v from 'valibot'
+import { errorDataSchema } from './errors.ts'
+import {
+  bytes,
+  chatRoleSchema,
+  count,
+  engineMemorySchema,
+  finishReasonSchema,
+  fraction,
+  generationStatsSchema,
+  loadedModelSchema,
+  samplingSchema,
+} from './schemas.ts'
+
+const nothing = v.undefined()
+const chatId = v.string()
+const messageId = v.string()
+
+export const appInfoSchema = v.object({
+  version: v.string(),
+  shell: v.picklist(['electron', 'browser']),
+  platform: v.string(),
+})
+export type AppInfo = v.InferOutput<typeof appInfoSchema>
+
+/** One state machine for the engine process and its model, as the window shows it. */
+export const engineStatusSchema = v.variant('phase', [
+  v.object({ phase: v.literal('starting') }),
+  v.object({ phase: v.literal('loading'), modelName: v.string(), stage: v.picklist(['convert', 'load']), fraction }),
+  v.object({ phase: v.literal('ready'), loaded: loadedModelSchema }),
+  /** The process ended by itself; a new one is on its way. */
+  v.object({ phase: v.literal('restarting'), attempt: count, reason: v.string() }),
+  /** Given up, or the model cannot be loaded: `engine.retry` tries again. */
+  v.object({ phase: v.literal('failed'), error: errorDataSchema }),
+])
+export type EngineStatus = v.InferOutput<typeof engineStatusSchema>
+
+export const messageStatusSchema = v.picklist([
+  /** Waiting for the engine or reading the prompt. */
+  'pending',
+  'streaming',
+  'complete',
+  /** Stopped by the user. */
+  'stopped',
+  /** The engine was lost in mid-reply; the text so far stands and can be continued. */
+  'interrupted',
+  'failed',
+])
+export type MessageStatus = v.InferOutput<typeof messageStatusSchema>
+
+export const chatMessageSchema = v.object({
+  id: messageId,
+  role: chatRoleSchema,
+  content: v.string(),
+  status: messageStatusSchema,
+  createdAtMs: v.number(),
+  finishReason: v.nullable(finishReasonSchema),
+  stats: v.nullable(generationStatsSchema),
+  error: v.nullable(errorDataSchema),
+})
+export type ChatMessage = v.InferOutput<typeof chatMessageSchema>
+
+export const chatSchema = v.object({ id: chatId, title: v.string(), messages: v.array(chatMessageSchema) })
+export type Chat = v.InferOutput<typeof chatSchema>
+
+export const chatEventSchema = v.variant('kind', [
+  /** First event of every subscription, and after changes that are not appends. */
+  v.object({ kind: v.literal('chat'), chat: chatSchema }),
+  /** A message was added or changed as a whole (status, stats). */
+  v.object({ kind: v.literal('message'), message: chatMessageSchema }),
+  /** Text to append; batched to about one a frame. `tokensPerSecond` is of the last second or so. */
+  v.object({
+    kind: v.literal('append'),
+    messageId,
+    text: v.string(),
+    generatedTokens: count,
+    tokensPerSecond: v.nullable(v.number()),
+  }),
+  v.object({ kind: v.literal('prefill'), messageId, tokensDone: count, tokensTotal: count, reusedTokens: count }),
+])
+export type ChatEvent = v.InferOutput<typeof chatEventSchema>
+
+export const chatSummarySchema = v.object({
+  id: chatId,
+  title: v.string(),
+  updatedAtMs: v.number(),
+  messageCount: count,
+})
+export type ChatSummary = v.InferOutput<typeof chatSummarySchema>
+
+export const appApi = {
+  calls: {
+    'app.info': { params: nothing, result: appInfoSchema },
+    /** Starts the engine again after 'failed'. */
+    'engine.retry': { params: nothing, result: nothing },
+    'chat.list': { params: nothing, result: v.array(chatSummarySchema) },
+    'chat.create': { params: nothing, result: chatSchema },
+    'chat.delete': { params: v.object({ chatId }), result: nothing },
+    /** Adds the user's message and starts the reply; returns at once. Throws chat-busy. */
+    'chat.send': {
+      params: v.object({
+        chatId,
+        text: v.pipe(v.string(), v.minLength(1), v.maxLength(1_000_000)),
+        sampling: v.optional(samplingSchema),
+      }),
+      result: nothing,
+    },
+    /** Stops the reply in flight; no effect when there is none. */
+    'chat.stop': { params: v.object({ chatId }), result: nothing },
+    /** Replaces the last reply, from the state before it. */
+    'chat.regenerate': { params: v.object({ chatId, sampling: v.optional(samplingSchema) }), result: nothing },
+    /** Goes on with the last reply where it was stopped, interrupted or cut by max tokens. */
+    'chat.continue': { params: v.object({ chatId, sampling: v.optional(samplingSchema) }), result: nothing },
+  },
+  streams: {
+    'engine.status': { params: nothing, event: engineStatusSchema },
+    /** The engine's memory, about twice a second while subscribed. */
+    'engine.memory': {
+      params: nothing,
+      event: v.object({ sampledAtMs: v.number(), memory: engineMemorySchema, hostRssBytes: bytes }),
+    },
+    'chat.watch': { params: v.object({ chatId }), event: chatEventSchema },
+  },
+} as const
+export type AppApi = typeof appApi

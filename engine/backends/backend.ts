@@ -1,0 +1,84 @@
+/**
+ * What a backend is. Coarse on purpose: one decode step is one call a thread in WASM, one recorded command buffer in
+ * WebGPU, one frame to an FPGA. The reference backend is the definition that the others are held against.
+ */
+import type { CancelSignal, MaybePromise } from '../host.ts'
+import type { ModelConfig } from '../model/config.ts'
+import type { ModelSource } from '../model/source.ts'
+import type { OpTable } from './ops.ts'
+
+export type BackendName = 'reference' | 'wasm' | 'webgpu' | 'fpga'
+
+export interface BackendInfo {
+  name: BackendName
+  /** Which kernels were chosen and why, for people: "relaxed SIMD, 2 threads". */
+  description: string
+  threads: number
+  /** Kernel family: "float64-free TypeScript", "relaxed-simd", "simd", "scalar", an adapter's name. */
+  kernel: string
+}
+
+export interface Backend {
+  readonly info: BackendInfo
+  readonly ops: OpTable
+  /** Makes this backend's layout of the weights. `onProgress` gets 0..1. Throws `out-of-memory`, `tensor-*`, `cancelled`. */
+  load(source: ModelSource, options?: LoadOptions): Promise<Runner>
+  dispose(): Promise<void>
+}
+
+export interface LoadOptions {
+  onProgress?: (fraction: number) => void
+  signal?: CancelSignal
+}
+
+/** Handle of one sequence's recurrent state inside a runner. Opaque; belongs to the runner that made it. */
+export interface RunnerState {
+  readonly id: number
+}
+
+/** Portable recurrent state: L x E float32, the same for every backend. */
+export interface PortableState {
+  layerCount: number
+  stateWidth: number
+  /** [L, E] */
+  values: Float32Array
+  /** How the numbers were made; a state moves between backends of the same mode. */
+  numericMode: 'float32'
+}
+
+export interface PrefillOptions {
+  /** 'last': logits [1, V] of the last token. 'all': logits [T, V], delivered by `onLogits` chunk by chunk. */
+  logits: 'last' | 'all' | 'none'
+  onLogits?: (logits: Float32Array, firstToken: number, tokenCount: number) => MaybePromise<void>
+  /** Called between chunks with tokens done so far. */
+  onProgress?: (tokensDone: number) => MaybePromise<void>
+  signal?: CancelSignal
+}
+
+export interface RunnerMemory {
+  weightBytes: number
+  /** All live states. */
+  stateBytes: number
+  scratchBytes: number
+}
+
+export interface Runner {
+  readonly config: ModelConfig
+  createState(): RunnerState
+  cloneState(state: RunnerState): RunnerState
+  disposeState(state: RunnerState): void
+  /** Copies out. */
+  exportState(state: RunnerState): MaybePromise<PortableState>
+  /** Copies in. Throws `state-mismatch`. */
+  importState(state: RunnerState, portable: PortableState): MaybePromise<void>
+  /**
+   * Feeds T tokens in chunks bounded in time and scratch memory. Returns the logits [V] of the last token for 'last',
+   * else null. The array is a view that the next call on this runner overwrites.
+   * Throws `token-out-of-range`, `cancelled` (the state is then undefined: restore or dispose it).
+   */
+  prefill(state: RunnerState, tokens: ArrayLike<number>, options: PrefillOptions): Promise<Float32Array | null>
+  /** Feeds one token; logits [V] of the next one, a view that the next call on this runner overwrites. */
+  decode(state: RunnerState, token: number): MaybePromise<Float32Array>
+  memory(): RunnerMemory
+  dispose(): Promise<void>
+}

@@ -1,0 +1,138 @@
+/**
+ * The shape of a MatMul-free LM (HGRNBit). Symbols as in docs/model-format.md: D hidden size, E state width,
+ * L layers, I intermediate size, V vocabulary.
+ * Source: ridgerchu/matmulfreellm, mmfreelm/models/hgrn_bit/configuration_hgrn_bit.py at a016f72.
+ */
+import * as v from 'valibot'
+import { EngineError } from '../errors.ts'
+
+export interface ModelConfig {
+  /** V */
+  vocabularySize: number
+  /** D */
+  hiddenSize: number
+  /** E = D x expand_ratio */
+  stateWidth: number
+  /** L */
+  layerCount: number
+  /** I */
+  intermediateSize: number
+  rmsNormEpsilon: number
+  useLowerBound: boolean
+  /** Tokens in a training window; the state itself has no limit. */
+  trainingContextLength: number
+  bosTokenId: number | null
+  /** Any of these ends a reply. */
+  eosTokenIds: number[]
+}
+
+/** Limits that no real checkpoint reaches; a hostile one is refused before anything is allocated. */
+export const CONFIG_LIMITS = {
+  vocabularySize: 1 << 20,
+  hiddenSize: 1 << 16,
+  stateWidth: 1 << 17,
+  layerCount: 1024,
+  intermediateSize: 1 << 18,
+} as const
+
+const positiveInteger = v.pipe(v.number(), v.integer(), v.minValue(1))
+const tokenIds = v.union([v.pipe(v.number(), v.integer()), v.array(v.pipe(v.number(), v.integer()))])
+
+const huggingFaceConfigSchema = v.object({
+  model_type: v.string(),
+  vocab_size: positiveInteger,
+  hidden_size: positiveInteger,
+  num_hidden_layers: positiveInteger,
+  intermediate_size: v.nullish(positiveInteger),
+  hidden_ratio: v.nullish(v.number()),
+  expand_ratio: v.nullish(v.number()),
+  use_short_conv: v.nullish(v.boolean()),
+  use_lower_bound: v.nullish(v.boolean()),
+  tie_word_embeddings: v.nullish(v.boolean()),
+  hidden_act: v.nullish(v.string()),
+  rms_norm_eps: v.nullish(v.number()),
+  max_position_embeddings: v.nullish(positiveInteger),
+  bos_token_id: v.nullish(v.pipe(v.number(), v.integer())),
+  eos_token_id: v.nullish(tokenIds),
+})
+
+export interface HuggingFaceConfig {
+  config: ModelConfig
+  /** The head is the embedding, ternarised. */
+  tieWordEmbeddings: boolean
+}
+
+/** Reads `config.json` of a Hugging Face folder. Throws `config-invalid` or `config-unsupported`. */
+export function parseHuggingFaceConfig(json: unknown): HuggingFaceConfig {
+  const parsed = v.safeParse(huggingFaceConfigSchema, json)
+  if (!parsed.success) {
+    const issue = parsed.issues[0]
+    throw new EngineError('config-invalid', `config.json: ${v.getDotPath(issue) ?? 'root'}: ${issue.message}`, {
+      remedy: 'Choose a folder that holds a MatMul-free checkpoint with its original config.json.',
+    })
+  }
+  const c = parsed.output
+  if (c.model_type !== 'hgrn_bit') {
+    throw new EngineError('config-unsupported', `This checkpoint is a "${c.model_type}" model.`, {
+      expected: 'model_type "hgrn_bit"',
+      actual: `"${c.model_type}"`,
+      remedy: 'Tern runs MatMul-free (hgrn_bit) models only.',
+    })
+  }
+  if (c.use_short_conv) {
+    throw new EngineError('config-unsupported', 'This checkpoint uses short convolutions (use_short_conv: true).', {
+      expected: 'use_short_conv false',
+      actual: 'true',
+      remedy: 'No implementation runs such a checkpoint, the published one included; choose another model.',
+    })
+  }
+  if (c.hidden_act != null && c.hidden_act !== 'swish' && c.hidden_act !== 'silu') {
+    throw new EngineError('config-unsupported', `Unknown activation "${c.hidden_act}".`, {
+      expected: 'hidden_act "swish"',
+      actual: c.hidden_act,
+    })
+  }
+  const stateWidth = c.hidden_size * (c.expand_ratio ?? 1)
+  const config: ModelConfig = {
+    vocabularySize: c.vocab_size,
+    hiddenSize: c.hidden_size,
+    stateWidth,
+    layerCount: c.num_hidden_layers,
+    intermediateSize: c.intermediate_size ?? defaultIntermediateSize(c.hidden_size, c.hidden_ratio ?? 4),
+    rmsNormEpsilon: c.rms_norm_eps ?? 1e-6,
+    useLowerBound: c.use_lower_bound ?? true,
+    trainingContextLength: c.max_position_embeddings ?? 2048,
+    bosTokenId: c.bos_token_id ?? null,
+    eosTokenIds: c.eos_token_id == null ? [] : [c.eos_token_id].flat(),
+  }
+  checkConfig(config)
+  return { config, tieWordEmbeddings: c.tie_word_embeddings ?? false }
+}
+
+/** floor(D x hidden_ratio x 2 / 3) rounded up to a multiple of 256. */
+export function defaultIntermediateSize(hiddenSize: number, hiddenRatio: number): number {
+  return 256 * Math.ceil(Math.floor((hiddenSize * hiddenRatio * 2) / 3) / 256)
+}
+
+/** Throws `config-invalid` when a size is absurd or not whole, or an id lies outside the vocabulary. */
+export function checkConfig(config: ModelConfig): void {
+  for (const key of Object.keys(CONFIG_LIMITS) as (keyof typeof CONFIG_LIMITS)[]) {
+    const value = config[key]
+    if (!Number.isInteger(value) || value < 1 || value > CONFIG_LIMITS[key]) {
+      throw new EngineError('config-invalid', `The model's ${key} is out of range.`, {
+        expected: `a whole number from 1 to ${CONFIG_LIMITS[key]}`,
+        actual: String(value),
+        remedy: 'The file is damaged or not a MatMul-free model.',
+      })
+    }
+  }
+  if (!(config.rmsNormEpsilon >= 0 && config.rmsNormEpsilon < 1)) {
+    throw new EngineError('config-invalid', 'The RMSNorm epsilon is out of range.', {
+      expected: 'from 0 to 1',
+      actual: String(config.rmsNormEpsilon),
+    })
+  }
+}
+
+/** Bytes of one conversation's recurrent state, L x E float32: 96 KiB for the 370M model. */
+export const stateBytes = (config: ModelConfig): number => config.layerCount * config.stateWidth * 4
