@@ -88,12 +88,14 @@ export interface Client<A extends ApiDefinition> {
 }
 
 const id = v.pipe(v.number(), v.integer(), v.minValue(0))
+/** Anything, or left out: a JSON transport drops undefined. */
+const anything = v.optional(v.unknown())
 const messageSchema = v.variant('kind', [
-  v.object({ kind: v.literal('call'), id, method: v.string(), params: v.unknown() }),
-  v.object({ kind: v.literal('subscribe'), id, method: v.string(), params: v.unknown() }),
+  v.object({ kind: v.literal('call'), id, method: v.string(), params: anything }),
+  v.object({ kind: v.literal('subscribe'), id, method: v.string(), params: anything }),
   v.object({ kind: v.literal('cancel'), id }),
-  v.object({ kind: v.literal('result'), id, value: v.unknown() }),
-  v.object({ kind: v.literal('event'), id, event: v.unknown() }),
+  v.object({ kind: v.literal('result'), id, value: anything }),
+  v.object({ kind: v.literal('event'), id, event: anything }),
   v.object({ kind: v.literal('end'), id }),
   v.object({ kind: v.literal('failure'), id, error: errorDataSchema }),
 ])
@@ -228,7 +230,7 @@ export interface Server {
 export function serve<A extends ApiDefinition>(api: A, transport: Transport, handlers: Handlers<A>): Server {
   const running = new Map<number, AbortController>()
 
-  const run = async (message: { id: number; kind: 'call' | 'subscribe'; method: string; params: unknown }) => {
+  const run = async (message: { id: number; kind: 'call' | 'subscribe'; method: string; params?: unknown }) => {
     const controller = new AbortController()
     running.set(message.id, controller)
     const context: CallContext = { signal: controller.signal }
