@@ -1,0 +1,55 @@
+/**
+ * The one exponential that every backend computes, step by step in float32: the C library's and the browser's `exp`
+ * differ in the last place between machines, and one such difference can flip an int8 and move the logits by a percent.
+ * Kernels elsewhere mirror these steps in this order, without fused multiply-add:
+ *
+ *   x = min(max(x, -87), 87)                        no overflow, no denormal, NaN stays NaN
+ *   n = roundHalfEven(x * LOG2_E)                   a whole number from -126 to 126, as float32
+ *   r = (x - n * LN2_HIGH) - n * LN2_LOW            |r| <= 0.347; n * LN2_HIGH is exact
+ *   p = P0;  p = p * r + P1;  ...  p = p * r + P5   Horner, each product and each sum rounded
+ *   e = ((p * (r * r)) + r) + 1
+ *   exp = e * 2^n                                   exact: the float whose bits are (n + 127) << 23
+ *
+ * Relative error against the true value is below 1e-7 for |x| <= 87. Coefficients: Cephes expf (S. Moshier).
+ * `Math.fround` after every operation on float32 operands gives exactly the float32 result.
+ */
+const fround = Math.fround
+
+export const EXP_LIMIT = 87
+export const LOG2_E = fround(Math.LOG2E)
+/** 355 / 512: nine bits, so that its product with n is exact. */
+export const LN2_HIGH = 0.693359375
+export const LN2_LOW = fround(-2.1219444e-4)
+export const P0 = fround(1.98756915e-4)
+export const P1 = fround(1.3981999507e-3)
+export const P2 = fround(8.3334519073e-3)
+export const P3 = fround(4.1665795894e-2)
+export const P4 = fround(1.6666665459e-1)
+export const P5 = fround(5.0000001201e-1)
+
+/** 1.5 x 2^23: adding it in float32 leaves no fraction bits, so the sum is rounded to a whole number, ties to even. */
+const ROUNDING = 12582912
+
+/** Round to a whole number, ties to even, for float32 |x| < 2^22 (`f32x4.nearest`, WGSL `round`); Math.round is not that. */
+export const roundHalfEven = (x: number): number => fround(fround(x + ROUNDING) - ROUNDING)
+
+/** e^x in float32 for a float32 x; saturates beyond |x| = 87. */
+export function exp(x: number): number {
+  const limited = Math.min(Math.max(x, -EXP_LIMIT), EXP_LIMIT)
+  const n = roundHalfEven(fround(limited * LOG2_E))
+  const r = fround(fround(limited - fround(n * LN2_HIGH)) - fround(n * LN2_LOW))
+  let p = P0
+  p = fround(fround(p * r) + P1)
+  p = fround(fround(p * r) + P2)
+  p = fround(fround(p * r) + P3)
+  p = fround(fround(p * r) + P4)
+  p = fround(fround(p * r) + P5)
+  const e = fround(fround(fround(p * fround(r * r)) + r) + 1)
+  return fround(e * 2 ** n)
+}
+
+/** 1 / (1 + exp(-x)) in float32; from 1.6e-38 to 1, never a denormal. */
+export const sigmoid = (x: number): number => fround(1 / fround(1 + exp(-x)))
+
+/** x * sigmoid(x) in float32. */
+export const silu = (x: number): number => fround(x * sigmoid(x))
