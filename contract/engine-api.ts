@@ -80,7 +80,11 @@ export const engineApi = {
         v.object({ kind: v.literal('loaded'), loaded: loadedModelSchema }),
       ]),
     },
-    /** Reads the input, then decodes until an end. Cancel acts within one token; the state then is that after the last emitted token. */
+    /**
+     * Reads the input, then decodes until an end. Cancel acts within one token; the state then is that after the last emitted token.
+     * `maxTokens: 0` reads only: the host snapshots that point, to regenerate from it. An empty `tokens` input then decodes
+     * from where the session stands, with nothing to read; exported and imported sessions can do so too.
+     */
     generate: {
       params: v.object({ sessionId, input: sessionInputSchema, sampling: samplingSchema }),
       event: generationEventSchema,
