@@ -1,0 +1,149 @@
+/**
+ * What every backend uses to get numbers out of a model: floats as float32, ternary rows as codes. Shapes, types,
+ * finiteness and block contents are checked here, once. Kernel layouts are the backends' own business.
+ */
+import { EngineError } from '../errors.ts'
+import type { ModelSource, TensorInfo, TensorType } from '../model/source.ts'
+import { bf16ArrayToF32, f16ArrayToF32, f16ToF32 } from './half.ts'
+import { elementCount } from './model-tensors.ts'
+import { isTernaryType, paddedColumns, rowBytes } from './tensor-types.ts'
+import { unpackTernaryRow } from './ternary-blocks.ts'
+
+const REMEDY = 'The file is damaged or was not written by Tern: download it again, or convert the original checkpoint.'
+
+/**
+ * A whole F32, F16, BF16 or Q8_0 tensor as float32. F32 may share memory with what the source returned.
+ * @throws EngineError `tensor-missing`, `tensor-shape-mismatch`, `tensor-type-unsupported`, `tensor-not-finite`
+ */
+export async function readFloats(source: ModelSource, name: string, expectedShape: number[]): Promise<Float32Array> {
+  const info = source.tensor(name)
+  checkShape(info, expectedShape)
+  return decodeFloats(info.type, await source.readTensor(name), elementCount(expectedShape), name)
+}
+
+/**
+ * Rows of a float matrix [N, K] (the embedding) as float32 [rowCount, K], owned by the caller.
+ * @throws as readFloats; `invalid-argument` for rows outside the matrix
+ */
+export async function readFloatRows(
+  source: ModelSource,
+  name: string,
+  firstRow: number,
+  rowCount: number,
+  columns: number,
+): Promise<Float32Array> {
+  const info = source.tensor(name)
+  checkShape(info, [info.shape[0] ?? 0, columns])
+  checkRows(info, firstRow, rowCount)
+  const bytesPerRow = rowBytes(info.type, columns)
+  const bytes = await source.readTensor(name, firstRow * bytesPerRow, rowCount * bytesPerRow)
+  return decodeFloats(info.type, bytes, rowCount * columns, name)
+}
+
+/**
+ * The absmean scale of a ternary matrix; multiplies.
+ * @throws EngineError `tensor-missing`, `tensor-shape-mismatch`, `tensor-not-finite`; `format-invalid` when not above 0
+ */
+export async function readScale(source: ModelSource, name: string): Promise<number> {
+  const scale = (await readFloats(source, name, [1]))[0]!
+  if (scale > 0) return scale
+  throw new EngineError('format-invalid', `The weight scale "${name}" is not positive.`, {
+    expected: 'a number above 0',
+    actual: String(scale),
+    remedy: REMEDY,
+  })
+}
+
+/**
+ * Rows of a ternary matrix as codes -1, 0, +1, without padding: int8 [rowCount, columns], owned by the caller.
+ * @param columns K, the true width of a row
+ * @throws EngineError `tensor-missing`, `tensor-shape-mismatch`, `tensor-type-unsupported`, `format-invalid` (a block
+ *   whose scale is not 1, or bytes that are no ternary codes), `invalid-argument` for rows outside the matrix
+ */
+export async function readTernaryRows(
+  source: ModelSource,
+  name: string,
+  firstRow: number,
+  rowCount: number,
+  columns: number,
+): Promise<Int8Array> {
+  const info = source.tensor(name)
+  const { type } = info
+  if (!isTernaryType(type)) throw wrongType(info, 'TQ1_0, TQ2_0')
+  checkShape(info, [info.shape[0] ?? 0, paddedColumns(columns)])
+  checkRows(info, firstRow, rowCount)
+  const bytesPerRow = rowBytes(type, paddedColumns(columns))
+  const bytes = await source.readTensor(name, firstRow * bytesPerRow, rowCount * bytesPerRow)
+  const codes = new Int8Array(rowCount * columns)
+  for (let row = 0; row < rowCount; row++) {
+    unpackTernaryRow(type, bytes, row * bytesPerRow, columns, codes, row * columns, name)
+  }
+  return codes
+}
+
+/**
+ * Float32 of stored elements. F32 bytes at an aligned address are used in place: give bytes that nobody else writes to.
+ * @throws EngineError `tensor-type-unsupported`, `tensor-not-finite`
+ */
+export function decodeFloats(type: TensorType, bytes: Uint8Array, count: number, name: string): Float32Array {
+  const values = decode(type, bytes, count, name)
+  for (let i = 0; i < count; i++) {
+    // Only NaN and the infinities are not equal to zero when taken from themselves.
+    if (values[i]! - values[i]! !== 0) throw notFinite(name, values[i]!, i)
+  }
+  return values
+}
+
+export const notFinite = (name: string, value: number, index: number): EngineError =>
+  new EngineError('tensor-not-finite', `Tensor "${name}" holds a value that is not a finite number.`, {
+    expected: 'finite numbers',
+    actual: `${value} at element ${index}`,
+    remedy: REMEDY,
+  })
+
+function decode(type: TensorType, bytes: Uint8Array, count: number, name: string): Float32Array {
+  if (type === 'F32') return new Float32Array(...aligned(bytes, 4), count)
+  const values = new Float32Array(count)
+  if (type === 'F16') f16ArrayToF32(new Uint16Array(...aligned(bytes, 2), count), values)
+  else if (type === 'BF16') bf16ArrayToF32(new Uint16Array(...aligned(bytes, 2), count), values)
+  else if (type === 'Q8_0') decodeQ8(bytes, values)
+  else throw wrongType({ name, type }, 'F32, F16, BF16, Q8_0')
+  return values
+}
+
+/** Buffer and offset at which a typed array of that element size may start: the bytes themselves, or a copy. */
+function aligned(bytes: Uint8Array, elementBytes: number): [ArrayBufferLike, number] {
+  return bytes.byteOffset % elementBytes === 0 ? [bytes.buffer, bytes.byteOffset] : [bytes.slice().buffer, 0]
+}
+
+/** Blocks of 32: a binary16 scale, then 32 int8. */
+function decodeQ8(bytes: Uint8Array, out: Float32Array): void {
+  for (let block = 0, at = 0; block < out.length / 32; block++, at += 34) {
+    const scale = f16ToF32(bytes[at]! | (bytes[at + 1]! << 8))
+    for (let i = 0; i < 32; i++) out[32 * block + i] = scale * ((bytes[at + 2 + i]! << 24) >> 24)
+  }
+}
+
+function checkShape(info: TensorInfo, expected: number[]): void {
+  if (info.shape.join() === expected.join()) return
+  throw new EngineError('tensor-shape-mismatch', `Tensor "${info.name}" has an unexpected shape.`, {
+    expected: `[${expected.join(', ')}]`,
+    actual: `[${info.shape.join(', ')}]`,
+    remedy: REMEDY,
+  })
+}
+
+function checkRows(info: TensorInfo, firstRow: number, rowCount: number): void {
+  if (firstRow >= 0 && rowCount >= 0 && firstRow + rowCount <= info.shape[0]!) return
+  throw new EngineError('invalid-argument', `Rows outside tensor "${info.name}".`, {
+    expected: `within ${info.shape[0]} rows`,
+    actual: `${rowCount} from row ${firstRow}`,
+  })
+}
+
+const wrongType = (info: Pick<TensorInfo, 'name' | 'type'>, expected: string): EngineError =>
+  new EngineError('tensor-type-unsupported', `Tensor "${info.name}" is stored in a type that does not belong there.`, {
+    expected,
+    actual: info.type,
+    remedy: REMEDY,
+  })
