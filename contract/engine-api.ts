@@ -56,6 +56,11 @@ export const engineApi = {
     'session.create': { params: nothing, result: sessionId },
     'session.clone': { params: v.object({ sessionId }), result: sessionId },
     'session.dispose': { params: v.object({ sessionId }), result: nothing },
+    /**
+     * Ends the `generate` in flight on this session within one token; it finishes with reason 'cancelled'. No effect when
+     * there is none. Cancelling the stream instead ends it at once, without a last event.
+     */
+    'session.stop': { params: v.object({ sessionId }), result: nothing },
     /** A state file (docs/model-format.md): opaque to the host, checked on import. */
     'session.export': { params: v.object({ sessionId }), result: bytesValue },
     /** Throws state-mismatch, state-corrupt. */

@@ -63,7 +63,8 @@ export type Handlers<A extends ApiDefinition> = {
     ) => Promise<void>
   }
 }
-type CallHandlerResult<T> = T | Promise<T>
+/** A handler of a method without a result may simply return. */
+type CallHandlerResult<T> = T | Promise<T> | (undefined extends T ? ReturnType<() => void> | Promise<void> : never)
 
 export interface Subscription {
   /** Idempotent. `ended` settles afterwards. */
