@@ -1,7 +1,7 @@
 /** Reads a model into plain arrays: every float as float32, every ternary code as one int8. Large and simple. */
 
 import { cancelled } from '../../errors.ts'
-import { readFloats, readTernaryRows } from '../../formats/read-tensors.ts'
+import { readFloats, readScale, readTernaryRows } from '../../formats/read-tensors.ts'
 import type { BlockWeights, ModelWeights } from '../../model/forward.ts'
 import { lowerBounds } from '../../model/lower-bounds.ts'
 import type { ModelSource } from '../../model/source.ts'
@@ -21,28 +21,28 @@ export async function readWeights(source: ModelSource, options: LoadOptions = {}
       rows,
       columns,
       codes: await readTernaryRows(source, names.weight, 0, rows, columns),
-      scale: (await readFloats(source, names.scale))[0],
+      scale: await readScale(source, names.scale),
     },
-    inNorm: await readFloats(source, names.inNorm),
+    inNorm: await readFloats(source, names.inNorm, [columns]),
   })
 
   progress(0)
-  const embedding = await readFloats(source, MODEL_NAMES.embedding)
-  const rawBounds = useLowerBound ? await readFloats(source, MODEL_NAMES.lowerBounds) : null
+  const embedding = await readFloats(source, MODEL_NAMES.embedding, [vocabularySize, hiddenSize])
+  const rawBounds = useLowerBound ? await readFloats(source, MODEL_NAMES.lowerBounds, [layerCount, stateWidth]) : null
   const bounds = lowerBounds(rawBounds, layerCount, stateWidth)
   const blocks: BlockWeights[] = []
   for (let l = 0; l < layerCount; l++) {
     progress((l + 1) / (layerCount + 2))
     const names = blockNames(l)
     blocks.push({
-      mlgruNorm: await readFloats(source, names.mlgruNorm),
+      mlgruNorm: await readFloats(source, names.mlgruNorm, [hiddenSize]),
       mlgruI: await bitLinear(names.mlgruI, stateWidth, hiddenSize),
       mlgruF: await bitLinear(names.mlgruF, stateWidth, hiddenSize),
       mlgruG: await bitLinear(names.mlgruG, stateWidth, hiddenSize),
       mlgruO: await bitLinear(names.mlgruO, hiddenSize, stateWidth),
-      mlgruOutNorm: await readFloats(source, names.mlgruOutNorm),
+      mlgruOutNorm: await readFloats(source, names.mlgruOutNorm, [stateWidth]),
       lowerBound: bounds[l],
-      gluNorm: await readFloats(source, names.gluNorm),
+      gluNorm: await readFloats(source, names.gluNorm, [hiddenSize]),
       gluGateUp: await bitLinear(names.gluGateUp, 2 * intermediateSize, hiddenSize),
       gluDown: await bitLinear(names.gluDown, hiddenSize, intermediateSize),
     })
@@ -51,7 +51,7 @@ export async function readWeights(source: ModelSource, options: LoadOptions = {}
   const weights = {
     embedding,
     blocks,
-    outputNorm: await readFloats(source, MODEL_NAMES.outputNorm),
+    outputNorm: await readFloats(source, MODEL_NAMES.outputNorm, [hiddenSize]),
     output: await bitLinear(MODEL_NAMES.output, vocabularySize, hiddenSize),
   }
   progress(1)
