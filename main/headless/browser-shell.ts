@@ -1,0 +1,88 @@
+/**
+ * The browser shell: the same services as in Electron, for a browser on this machine. Owns no window and no engine code;
+ * ends with Ctrl-C and takes the engine process along.
+ */
+import { basename } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { BackendChoice } from '../../contract/schemas.ts'
+import packageJson from '../../package.json' with { type: 'json' }
+import { forkEngineProcess } from '../engine-process/fork-engine-process.ts'
+import { createAppHost } from '../services/app-service.ts'
+import { noBrowserReason, openBrowser } from './open-browser.ts'
+import { startWindowServer } from './server.ts'
+
+const APP_ROOT = new URL('../../', import.meta.url)
+export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL('models/tern-98m.gguf', APP_ROOT))
+
+export interface BrowserShellOptions {
+  /** GGUF file or Hugging Face folder; the embedded model by default. */
+  modelPath?: string
+  backend?: BackendChoice
+  threads?: number
+  /** Any free one by default. */
+  port?: number
+  /** true: opens the system's browser where there is a screen and CI is not set. */
+  open?: boolean
+  /** The built window; out/renderer by default. */
+  rendererDirectory?: string
+  /** What the engine process runs; the engine's entry by default. */
+  engineEntry?: URL
+}
+
+export interface BrowserShell {
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** Starts server and engine process. Throws `invalid-argument` when the port cannot be had. */
+export async function startBrowserShell(
+  options: BrowserShellOptions = {},
+): Promise<BrowserShell & { launchUrl(): string }> {
+  const modelPath = options.modelPath ?? EMBEDDED_MODEL_PATH
+  const host = createAppHost({
+    info: { version: packageJson.version, shell: 'browser', platform: process.platform },
+    spawnEngine: forkEngineProcess(options.engineEntry),
+    model: {
+      path: modelPath,
+      name: basename(modelPath),
+      backend: options.backend ?? 'auto',
+      ...(options.threads === undefined ? {} : { threads: options.threads }),
+    },
+  })
+  try {
+    const server = await startWindowServer({
+      rendererDirectory: options.rendererDirectory ?? fileURLToPath(new URL('out/renderer', APP_ROOT)),
+      connect: host.connect,
+      ...(options.port === undefined ? {} : { port: options.port }),
+    })
+    return {
+      url: server.url,
+      launchUrl: server.createLaunchUrl,
+      async close() {
+        await Promise.all([server.close(), host.stop()])
+      },
+    }
+  } catch (error) {
+    await host.stop()
+    throw error
+  }
+}
+
+/**
+ * Runs the browser shell until SIGINT, SIGTERM or SIGHUP; resolves when everything has ended. Prints one line with the
+ * URL. Throws `invalid-argument` when the port cannot be had.
+ */
+export async function runBrowserShell(options: BrowserShellOptions = {}): Promise<void> {
+  const shell = await startBrowserShell(options)
+  process.stdout.write(`Tern is running at ${shell.url}  (Ctrl-C stops it)\n`)
+  if (options.open === true && noBrowserReason() === null) openBrowser(shell.launchUrl())
+  await terminationSignal()
+  await shell.close()
+}
+
+/** Resolves at the first signal that asks to end; further ones while we end are taken for the same wish. */
+function terminationSignal(): Promise<void> {
+  return new Promise(resolve => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve())
+  })
+}

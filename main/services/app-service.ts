@@ -1,0 +1,64 @@
+/** Answers the window: the app's contract over chats and the engine's supervisor. The same for Electron and the browser. */
+import { type AppApi, type AppInfo, appApi } from '../../contract/app-api.ts'
+import { type Handlers, type Server, serve, type Transport } from '../../contract/rpc.ts'
+import type { SpawnEngineProcess, SupervisorTiming } from '../engine-process/supervisor.ts'
+import { createSupervisor, type ModelRequest, type Supervisor } from '../engine-process/supervisor.ts'
+import { createMemoryChatStore } from './chat-store.ts'
+import { type Chats, createChats } from './chats.ts'
+import { watchEngineMemory } from './engine-memory.ts'
+
+export interface AppHostOptions {
+  info: AppInfo
+  spawnEngine: SpawnEngineProcess
+  model: ModelRequest
+  timing?: Partial<SupervisorTiming>
+}
+
+/** Everything behind a window, whichever shell shows it. */
+export interface AppHost {
+  readonly supervisor: Supervisor
+  /** Serves one window; close the returned server when its connection ends. */
+  connect(transport: Transport): Server
+  /** Ends the engine process. */
+  stop(): Promise<void>
+}
+
+export function createAppHost({ info, spawnEngine, model, timing }: AppHostOptions): AppHost {
+  const supervisor = createSupervisor(spawnEngine, model, timing === undefined ? {} : { timing })
+  const chats = createChats(supervisor, createMemoryChatStore())
+  const handlers = createAppService(info, supervisor, chats)
+  return {
+    supervisor,
+    connect: transport => serve(appApi, transport, handlers),
+    stop: () => supervisor.stop(),
+  }
+}
+
+export function createAppService(info: AppInfo, supervisor: Supervisor, chats: Chats): Handlers<AppApi> {
+  return {
+    calls: {
+      'app.info': () => info,
+      'engine.retry': () => supervisor.retry(),
+      'chat.list': () => chats.list(),
+      'chat.create': () => chats.create(),
+      'chat.delete': ({ chatId }) => chats.delete(chatId),
+      'chat.send': ({ chatId, text, sampling }) => chats.send(chatId, text, sampling),
+      'chat.stop': ({ chatId }) => chats.stop(chatId),
+      'chat.regenerate': ({ chatId, sampling }) => chats.regenerate(chatId, sampling),
+      'chat.continue': ({ chatId, sampling }) => chats.continue(chatId, sampling),
+    },
+    streams: {
+      'engine.status': (_params, emit, { signal }) =>
+        new Promise(resolve => {
+          const stopListening = supervisor.onStatus(emit)
+          signal.addEventListener('abort', () => {
+            stopListening()
+            resolve()
+          })
+          emit(supervisor.status)
+        }),
+      'engine.memory': (_params, emit, { signal }) => watchEngineMemory(supervisor, emit, signal),
+      'chat.watch': ({ chatId }, emit, { signal }) => chats.watch(chatId, emit, signal),
+    },
+  }
+}

@@ -1,0 +1,14 @@
+/**
+ * The browser shell around the fake engine, to look at the window without a model:
+ * `node test/fake-host.ts [--port N] [--renderer DIRECTORY]`. A message with CRASH ends the engine process, FAIL fails.
+ */
+import { parseArgs } from 'node:util'
+import { runBrowserShell } from '../main/headless/browser-shell.ts'
+
+const { values } = parseArgs({ options: { port: { type: 'string' }, renderer: { type: 'string' } } })
+await runBrowserShell({
+  engineEntry: new URL('./fake-engine-process.ts', import.meta.url),
+  modelPath: '/models/fake.gguf',
+  ...(values.port === undefined ? {} : { port: Number(values.port) }),
+  ...(values.renderer === undefined ? {} : { rendererDirectory: values.renderer }),
+})
