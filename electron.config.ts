@@ -1,8 +1,51 @@
+/** How Electron's bundles and the window are built into out/; the browser shell builds the window alone from `windowConfig`. */
+import { fileURLToPath } from 'node:url'
 import react from '@vitejs/plugin-react'
 import { defineConfig } from 'electron-vite'
+import type { UserConfig } from 'vite'
+
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
+
+/** Relative URLs: the window is served from tern://app/ and from below a random path on 127.0.0.1. */
+export const windowConfig = {
+  root: path('renderer'),
+  base: './',
+  plugins: [react()],
+  build: {
+    outDir: path('out/renderer'),
+    emptyOutDir: true,
+    target: 'es2024',
+    // The content security policy allows no data: scripts and fonts.
+    assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 4096,
+    rolldownOptions: { input: path('renderer/index.html') },
+  },
+} satisfies UserConfig
 
 export default defineConfig({
-  main: {},
-  preload: {},
-  renderer: { plugins: [react()] },
+  main: {
+    build: {
+      outDir: path('out/main'),
+      rolldownOptions: {
+        input: {
+          index: path('main/electron/index.ts'),
+          'engine-process': path('main/engine-process/entry.ts'),
+          'wasm-thread': path('main/engine-process/wasm-thread.ts'),
+        },
+        output: { entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js' },
+      },
+    },
+  },
+  preload: {
+    build: {
+      outDir: path('out/preload'),
+      // A sandboxed preload is one CommonJS file that requires nothing but electron.
+      externalizeDeps: false,
+      rolldownOptions: {
+        input: { preload: path('main/electron/preload.ts') },
+        output: { format: 'cjs', entryFileNames: '[name].cjs' },
+      },
+    },
+  },
+  renderer: windowConfig,
 })
