@@ -1,0 +1,100 @@
+/**
+ * The command `tern`: parses arguments, runs one command, turns its end into an exit code.
+ * Exit codes: 0 done, 1 error, 2 wrong usage, 130 after Ctrl-C (143 after SIGTERM, 129 after SIGHUP).
+ * Speaks to the engine through its contract only; every command is a file in cli/.
+ */
+import { Command, CommanderError } from 'commander'
+import { TernError } from '../../contract/errors.ts'
+import packageJson from '../../package.json' with { type: 'json' }
+import { bench, defineBench } from './cli/bench.ts'
+import { chat, defineChat } from './cli/chat.ts'
+import { type CommandContext, UsageError } from './cli/command-context.ts'
+import { convert, defineConvert } from './cli/convert.ts'
+import { defineEval, evaluate } from './cli/eval.ts'
+import { defineInfo, info } from './cli/info.ts'
+import { watchInterrupts } from './cli/interrupts.ts'
+import { reportError } from './cli/report-error.ts'
+import { defineRun, run } from './cli/run.ts'
+import { defineServe, serve } from './cli/serve.ts'
+import type { Terminal } from './cli/terminal.ts'
+
+const EXAMPLES = `
+Examples:
+  tern chat                                  talk to the model that ships with Tern
+  tern run -p "Tell me a story."             one prompt, one reply
+  tern convert MMfreeLM-1.3B 1.3b.gguf       a Hugging Face folder to one file
+  tern run -m 1.3b.gguf --raw -p "The sea"   another model
+  tern help run                              all options of a command
+
+Exit codes: 0 done, 1 error, 2 wrong usage, 130 after Ctrl-C. Errors and progress go to stderr.
+TERN_DEBUG=1 shows where an error came from. NO_COLOR is respected.
+`
+
+/** Columns: longer lines are hard to read. */
+const HELP_WIDTH = 110
+
+const CANCELLED = new TernError({ code: 'cancelled', message: 'Cancelled.' })
+
+/** Runs one command; resolves with the exit code. `connectEngine` is the engine in this process by default. */
+export async function main(
+  argv: readonly string[],
+  connectEngine: CommandContext['connectEngine'] = connectEngineInThisProcess,
+): Promise<number> {
+  const terminal: Terminal = process
+  const interrupts = watchInterrupts(terminal)
+  const context: CommandContext = { terminal, interrupts, wantsJson: false, connectEngine }
+  let exitCode = 0
+  const program = createProgram(context, code => {
+    exitCode = code
+  })
+  try {
+    await program.parseAsync(argv, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+    if (interrupts.signal.aborted) {
+      // Whoever closed the pipe (exit code 0) does not want to hear of it.
+      if (interrupts.exitCode !== 0) reportError(CANCELLED, context)
+      return interrupts.exitCode
+    }
+    if (error instanceof UsageError) {
+      terminal.stderr.write(`tern: ${error.message}\n`)
+      return 2
+    }
+    reportError(error, context)
+    return 1
+  } finally {
+    interrupts.dispose()
+  }
+}
+
+function createProgram(context: CommandContext, setExitCode: (code: number) => void): Command {
+  const program = new Command('tern')
+    .description('Runs MatMul-free language models on your own machine, offline.')
+    .version(packageJson.version, '-V, --version', 'print the version')
+    .configureHelp({ helpWidth: Math.min(context.terminal.stdout.columns ?? HELP_WIDTH, HELP_WIDTH) })
+    .helpOption('-h, --help', 'print help')
+    .helpCommand('help [command]', 'print help of a command')
+    .configureOutput({ outputError: (message, write) => write(message.replace(/^error: /, 'tern: ')) })
+    .showHelpAfterError('Try "tern --help", or "tern help <command>".')
+    .addHelpText('after', EXAMPLES)
+    .exitOverride()
+  const withContext =
+    <Args extends unknown[]>(command: (...args: [...Args, CommandContext]) => Promise<number>) =>
+    async (...args: Args): Promise<void> =>
+      setExitCode(await command(...args, context))
+  defineChat(program, withContext(chat))
+  defineRun(program, withContext(run))
+  defineConvert(program, withContext(convert))
+  defineInfo(program, withContext(info))
+  defineEval(program, withContext(evaluate))
+  defineBench(program, withContext(bench))
+  defineServe(program, withContext(serve))
+  return program
+}
+
+/** Loaded when a command needs it, so that help and usage errors are instant. */
+async function connectEngineInThisProcess() {
+  const { connectEngineInProcess } = await import('../engine-process/in-process.ts')
+  return connectEngineInProcess()
+}

@@ -1,0 +1,96 @@
+/** `tern bench`: how fast this machine decodes and reads, for a published shape or a file. */
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import type { EngineApi } from '../../../contract/engine-api.ts'
+import type { StreamEvent } from '../../../contract/rpc.ts'
+import type { BackendChoice } from '../../../contract/schemas.ts'
+import type { CommandContext } from './command-context.ts'
+import { follow } from './model.ts'
+import { backendOption, number, positiveCount } from './options.ts'
+import { formatBytes, formatMs, formatRate, startProgress, table, writeJson } from './terminal.ts'
+
+interface BenchOptions {
+  shape: string
+  backend: BackendChoice
+  threads?: number
+  decodeTokens?: number
+  prefillTokens?: number
+  json?: true
+}
+type Result = Extract<StreamEvent<EngineApi, 'bench'>, { kind: 'done' }>
+
+const EXAMPLES = `
+A shape gets random ternary weights, made on the spot: speed does not depend on their values.
+
+Examples:
+  tern bench
+  tern bench --shape 1.3B --threads 2 --json
+  tern bench --shape models/tern-98m.gguf
+`
+
+export function defineBench(program: Command, run: (options: BenchOptions) => Promise<void>): void {
+  program
+    .command('bench')
+    .summary('measure speed')
+    .description('Measures decode and prefill speed, memory and load time.')
+    .option('--shape <shape>', '370M, 1.3B, 2.7B, or a GGUF file or Hugging Face folder', '370M')
+    .addOption(backendOption())
+    .option('--threads <n>', 'threads to compute with (default: by the machine)', number(1, 64, { integer: true }))
+    .option('--decode-tokens <n>', 'tokens to decode', positiveCount)
+    .option('--prefill-tokens <n>', 'tokens to read', positiveCount)
+    .option(
+      '--json',
+      'one JSON object on stdout: {decodeTokensPerSecond, prefillTokensPerSecond, bytesReadPerToken, memoryReadBytesPerSecond, peakRssBytes, loadMs}',
+    )
+    .addHelpText('after', EXAMPLES)
+    .action((options: BenchOptions) => run(options))
+}
+
+export async function bench(options: BenchOptions, context: CommandContext): Promise<number> {
+  const { terminal } = context
+  const { json, ...request } = options
+  context.wantsJson = json === true
+  // A file of that name wins nothing over a published shape; everything else is a path.
+  const isShape = /^[\d.]+[MB]$/i.test(request.shape) && !existsSync(request.shape)
+  const shape = isShape ? request.shape : resolve(request.shape)
+
+  const engine = await context.connectEngine()
+  const progress = startProgress(terminal, 'Measuring')
+  let result: Result | undefined
+  try {
+    await follow(
+      engine.client,
+      'bench',
+      { ...request, shape },
+      event => {
+        if (event.kind === 'progress') progress.update(event.fraction, event.stage)
+        else result = event
+      },
+      context,
+    )
+  } finally {
+    progress.end()
+    await engine.close()
+  }
+  if (result === undefined) throw new Error('The engine ended the measurement without a result.')
+
+  const { kind: _, ...figures } = result
+  if (json) writeJson(terminal, figures)
+  else {
+    terminal.stdout.write(
+      table([
+        ['shape', options.shape],
+        ['decode', formatRate(figures.decodeTokensPerSecond)],
+        ['prefill', formatRate(figures.prefillTokensPerSecond)],
+        [
+          'weights read',
+          `${formatBytes(figures.bytesReadPerToken)} a token, ${formatBytes(figures.memoryReadBytesPerSecond)}/s`,
+        ],
+        ['peak memory', `${formatBytes(figures.peakRssBytes)} (whole process)`],
+        ['load', formatMs(figures.loadMs)],
+      ]),
+    )
+  }
+  return 0
+}

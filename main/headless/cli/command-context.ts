@@ -1,0 +1,24 @@
+/** What every command gets: streams, interrupts and a way to the engine. */
+import type { EngineApi } from '../../../contract/engine-api.ts'
+import type { Client } from '../../../contract/rpc.ts'
+import type { Interrupts } from './interrupts.ts'
+import type { Terminal } from './terminal.ts'
+
+export interface EngineConnection {
+  readonly client: Client<EngineApi>
+  /** Cancels what runs, waits until it has cleaned up, frees threads and files. */
+  close(): Promise<void>
+}
+
+export interface CommandContext {
+  readonly terminal: Terminal
+  readonly interrupts: Interrupts
+  /** The command wants JSON: errors go to stdout as JSON too. */
+  wantsJson: boolean
+  connectEngine(): Promise<EngineConnection>
+}
+
+/** Wrong usage that the option parser cannot see: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}

@@ -1,0 +1,168 @@
+/** `tern eval`: next-token loss of a text or of token ids, and all logits for comparisons with other implementations. */
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import type { EngineApi } from '../../../contract/engine-api.ts'
+import { TernError } from '../../../contract/errors.ts'
+import type { StreamParams } from '../../../contract/rpc.ts'
+import { type CommandContext, UsageError } from './command-context.ts'
+import { follow, loadModel } from './model.ts'
+import { addModelOptions, type ModelOptions } from './options.ts'
+import { fileError } from './run.ts'
+import {
+  formatMs,
+  formatNumber,
+  formatRate,
+  readPipedStdin,
+  startProgress,
+  type Terminal,
+  table,
+  writeJson,
+} from './terminal.ts'
+
+interface EvalOptions extends ModelOptions {
+  text?: string
+  ids?: string
+  saveLogits?: string
+  json?: true
+}
+type EvaluateInput = StreamParams<EngineApi, 'evaluate'>['input']
+
+const EXAMPLES = `
+The loss is the mean over all tokens but the first, in nats. --text begins with <s>; --ids are taken as they are: a JSON
+array of ids, or an object with such an array under "ids" or "input_ids". --save-logits writes a safetensors file with
+one tensor, logits [T, V] in float32, of one pass over all T tokens.
+
+Examples:
+  tern eval --text held-out.txt
+  tern eval mmfreelm-370m.gguf --ids ids.json --save-logits logits.safetensors --backend reference
+  tern eval --text held-out.txt --json | jq .lossNats
+`
+
+export function defineEval(
+  program: Command,
+  run: (model: string | undefined, options: EvalOptions) => Promise<void>,
+): void {
+  const command = program
+    .command('eval')
+    .summary('measure next-token loss')
+    .description('Measures the next-token loss and the perplexity of a text.')
+    .argument('[model]', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)')
+    .option('--text <file>', 'UTF-8 text; "-" reads stdin')
+    .option('--ids <file>', 'token ids as JSON')
+    .option('--save-logits <file>', 'write all logits to a safetensors file')
+  addModelOptions(command)
+    .option(
+      '--json',
+      'one JSON object on stdout: {tokens, lossNats, perplexity, evaluateMs, model, backend, logitsPath}',
+    )
+    .addHelpText('after', EXAMPLES)
+    .action((model: string | undefined, options: EvalOptions) => run(model, options))
+}
+
+export async function evaluate(
+  model: string | undefined,
+  options: EvalOptions,
+  context: CommandContext,
+): Promise<number> {
+  const { terminal } = context
+  context.wantsJson = options.json === true
+  if (model !== undefined && options.model !== undefined) throw new UsageError('Two models given: name one.')
+  const input = await readInput(options, terminal)
+  const logitsPath = options.saveLogits === undefined ? undefined : resolve(options.saveLogits)
+
+  const engine = await context.connectEngine()
+  const progress = startProgress(terminal, 'Evaluating')
+  try {
+    const given = model ?? options.model
+    const loaded = await loadModel(
+      engine.client,
+      { ...options, ...(given === undefined ? {} : { model: given }) },
+      context,
+    )
+    const startedAtMs = performance.now()
+    let result = { tokens: 0, lossNats: null as number | null, perplexity: null as number | null }
+    await follow(
+      engine.client,
+      'evaluate',
+      { input, ...(logitsPath === undefined ? {} : { saveLogitsPath: logitsPath }) },
+      event => {
+        if (event.kind === 'progress') progress.update(event.tokensDone / Math.max(1, event.tokensTotal))
+        else result = { tokens: event.tokens, lossNats: event.lossNats, perplexity: event.perplexity }
+      },
+      context,
+    )
+    progress.end()
+    const evaluateMs = performance.now() - startedAtMs
+    if (options.json) {
+      writeJson(terminal, {
+        ...result,
+        evaluateMs,
+        model: loaded.model.name,
+        backend: loaded.backend.name,
+        logitsPath: logitsPath ?? null,
+      })
+    } else {
+      terminal.stdout.write(
+        table([
+          ['model', loaded.model.name],
+          ['tokens', result.tokens.toLocaleString('en-US')],
+          ['loss', result.lossNats === null ? '–' : `${result.lossNats.toFixed(4)} nats a token`],
+          ['perplexity', formatNumber(result.perplexity)],
+          [
+            'time',
+            `${formatMs(evaluateMs)}, ${formatRate((result.tokens * 1000) / evaluateMs)} (${loaded.backend.name})`,
+          ],
+          ...(logitsPath === undefined ? [] : [['logits', logitsPath] as const]),
+        ]),
+      )
+    }
+    return 0
+  } finally {
+    progress.end()
+    await engine.close()
+  }
+}
+
+async function readInput(options: EvalOptions, terminal: Terminal): Promise<EvaluateInput> {
+  if ((options.text === undefined) === (options.ids === undefined)) {
+    throw new UsageError('Give either --text FILE or --ids FILE.json.')
+  }
+  const path = (options.text ?? options.ids)!
+  let content: string
+  try {
+    content = path === '-' ? ((await readPipedStdin(terminal)) ?? '') : await readFile(resolve(path), 'utf8')
+  } catch (cause) {
+    throw fileError(cause, `Cannot read ${path}.`)
+  }
+  return options.text === undefined
+    ? { kind: 'tokens', tokens: parseIds(content, path) }
+    : { kind: 'text', text: content }
+}
+
+/** [1, 2], {"ids": [1, 2]}, {"input_ids": [1, 2]}; a batch of one, [[1, 2]], counts as its only row. */
+function parseIds(content: string, path: string): number[] {
+  let value: unknown
+  try {
+    value = JSON.parse(content)
+  } catch (cause) {
+    throw invalidIds(path, (cause as Error).message)
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    value = (value as { ids?: unknown }).ids ?? (value as { input_ids?: unknown }).input_ids
+  }
+  if (Array.isArray(value) && value.length === 1 && Array.isArray(value[0])) value = value[0]
+  if (!Array.isArray(value)) throw invalidIds(path, 'no array')
+  const wrong = value.findIndex(id => !Number.isSafeInteger(id) || id < 0)
+  if (wrong >= 0) throw invalidIds(path, `${JSON.stringify(value[wrong])} at index ${wrong}`)
+  return value as number[]
+}
+
+const invalidIds = (path: string, actual: string): TernError =>
+  new TernError({
+    code: 'invalid-argument',
+    message: `${path} holds no token ids.`,
+    expected: 'a JSON array of ids, or an object with one under "ids" or "input_ids"',
+    actual,
+    remedy: 'Write the ids as [1, 2, 3].',
+  })

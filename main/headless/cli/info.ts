@@ -1,0 +1,73 @@
+/** `tern info`: what a model is, and how this machine would run it. */
+import type { Command } from 'commander'
+import type { ModelInfo } from '../../../contract/schemas.ts'
+import type { CommandContext } from './command-context.ts'
+import { EMBEDDED_MODEL_PATH, loadModel, modelPath } from './model.ts'
+import { formatBytes, table, writeJson } from './terminal.ts'
+
+interface InfoOptions {
+  json?: true
+}
+
+const EXAMPLES = `
+Examples:
+  tern info
+  tern info mmfreelm-1.3b.gguf --json
+`
+
+export function defineInfo(
+  program: Command,
+  run: (model: string | undefined, options: InfoOptions) => Promise<void>,
+): void {
+  program
+    .command('info')
+    .summary('describe a model')
+    .description('Describes a model without loading its weights, and says how this machine computes.')
+    .argument('[model]', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)')
+    .option('--json', 'one JSON object on stdout: {model: {...}, backend: {...}}')
+    .addHelpText('after', EXAMPLES)
+    .action((model: string | undefined, options: InfoOptions) => run(model, options))
+}
+
+export async function info(model: string | undefined, options: InfoOptions, context: CommandContext): Promise<number> {
+  const { terminal } = context
+  context.wantsJson = options.json === true
+  const engine = await context.connectEngine()
+  try {
+    const card = await engine.client.call('model.info', { path: modelPath(model) })
+    // The choice of backend is the machine's, not the model's: the small embedded model tells it in a moment.
+    const { backend } = await loadModel(engine.client, { model: EMBEDDED_MODEL_PATH, backend: 'auto' }, context)
+    if (options.json) writeJson(terminal, { model: card, backend })
+    else {
+      terminal.stdout.write(describe(card))
+      terminal.stdout.write(table([['this machine'.padEnd(LABEL_WIDTH), `${backend.name}: ${backend.description}`]]))
+    }
+    return 0
+  } finally {
+    await engine.close()
+  }
+}
+
+const LABEL_WIDTH = 16
+
+function describe(card: ModelInfo): string {
+  const count = (value: number) => value.toLocaleString('en-US')
+  const rows: [string, string][] = [['model', card.name]]
+  if (card.description !== null) rows.push(['description', card.description])
+  rows.push(
+    ['path', card.path],
+    ['size', formatBytes(card.fileBytes)],
+    ['licence', card.license ?? 'not stated'],
+    ['parameters', `${count(card.parameterCount)}, ${count(card.ternaryParameterCount)} of them ternary`],
+    ['packing', `${card.packing} (ternary), ${card.embeddingType} (embedding)`],
+    ['layers', count(card.layerCount)],
+    ['hidden size', count(card.hiddenSize)],
+    ['state width', count(card.stateWidth)],
+    ['GLU size', count(card.intermediateSize)],
+    ['vocabulary', `${count(card.vocabularySize)} tokens`],
+    ['trained on', `windows of ${count(card.trainingContextLength)} tokens`],
+    ['conversation', `${formatBytes(card.stateBytes)} of state, whatever its length`],
+    ['chat template', card.hasChatTemplate ? 'yes' : 'none: a base model, it continues text'],
+  )
+  return table(rows.map(([label, value]) => [label.padEnd(LABEL_WIDTH), value]))
+}

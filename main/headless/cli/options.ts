@@ -1,0 +1,115 @@
+/** Options that several commands share, and how their values are read. Ranges are those of contract/schemas.ts. */
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { BackendChoice, Sampling } from '../../../contract/schemas.ts'
+import { DEFAULT_CHAT_SAMPLING } from '../../services/chats.ts'
+
+export interface ModelOptions {
+  model?: string
+  backend: BackendChoice
+  threads?: number
+}
+
+export interface SamplingOptions {
+  greedy?: true
+  maxTokens?: number
+  seed?: number
+  temperature?: number
+  topK?: number
+  topP?: number
+  minP?: number
+  repetitionPenalty?: number
+  presencePenalty?: number
+  frequencyPenalty?: number
+  stop?: string[]
+  logitBias?: [number, number][]
+}
+
+/** A number within [minimum, maximum]; `integer` refuses fractions. */
+export function number(minimum: number, maximum: number, { integer = false } = {}) {
+  return (text: string): number => {
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    if (!(value >= minimum && value <= maximum) || (integer && !Number.isSafeInteger(value))) {
+      const kind = integer ? 'a whole number' : 'a number'
+      const range = maximum >= Number.MAX_SAFE_INTEGER ? `from ${minimum}` : `from ${minimum} to ${maximum}`
+      throw new InvalidArgumentError(`Expected ${kind} ${range}.`)
+    }
+    return value
+  }
+}
+const count = number(0, Number.MAX_SAFE_INTEGER, { integer: true })
+export const positiveCount = number(1, Number.MAX_SAFE_INTEGER, { integer: true })
+
+const collect =
+  <T>(read: (text: string) => T) =>
+  (text: string, previous: T[] = []): T[] => [...previous, read(text)]
+
+const stopString = (text: string): string => {
+  if (text === '') throw new InvalidArgumentError('Expected some text.')
+  return text
+}
+
+const logitBias = (text: string): [number, number] => {
+  const match = /^(\d+)=(.+)$/.exec(text)
+  const bias = Number(match?.[2])
+  if (match === null || !Number.isFinite(bias)) {
+    throw new InvalidArgumentError('Expected a token id and a number: 42=-5.')
+  }
+  return [Number(match[1]), bias]
+}
+
+export function addModelOptions(command: Command): Command {
+  return command
+    .optionsGroup('Model:')
+    .option('-m, --model <path>', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)')
+    .addOption(backendOption())
+    .option('--threads <n>', 'threads to compute with (default: by the machine)', number(1, 64, { integer: true }))
+}
+
+export function backendOption(): Option {
+  return new Option('--backend <name>', 'what computes').choices(['auto', 'wasm', 'reference']).default('auto')
+}
+
+/** The defaults are those of chats in the window. */
+export function addSamplingOptions(command: Command): Command {
+  const standard = DEFAULT_CHAT_SAMPLING
+  const withDefault = (value: number | undefined) => (value === undefined ? '' : ` (default: ${value})`)
+  return command
+    .optionsGroup('Sampling:')
+    .option('--greedy', 'always the most likely token, penalties off: same prompt, same text')
+    .option('-n, --max-tokens <n>', `longest reply, in tokens${withDefault(standard.maxTokens)}`, count)
+    .option('--seed <n>', 'same seed, same text', count)
+    .option('--temperature <t>', `0 is greedy, higher is wilder${withDefault(standard.temperature)}`, number(0, 100))
+    .option('--top-k <k>', `only the k likeliest tokens; 0 is off${withDefault(standard.topK)}`, count)
+    .option('--top-p <p>', `only the likeliest that sum up to p; 1 is off${withDefault(standard.topP)}`, number(0, 1))
+    .option('--min-p <p>', `none below p times the likeliest; 0 is off${withDefault(standard.minP)}`, number(0, 1))
+    .option(
+      '--repetition-penalty <x>',
+      `above 1 against repetition; 1 is off${withDefault(standard.repetitionPenalty)}`,
+      number(Number.MIN_VALUE, 100),
+    )
+    .option('--presence-penalty <x>', 'subtracted once from tokens that occurred; 0 is off', number(-100, 100))
+    .option('--frequency-penalty <x>', 'subtracted for every occurrence; 0 is off', number(-100, 100))
+    .option('--stop <text>', 'end before this text (repeatable)', collect(stopString))
+    .option('--logit-bias <id=bias>', 'add to a token’s logit (repeatable)', collect(logitBias))
+}
+
+/** Everything that changes the likelihoods, switched off: what --greedy starts from. */
+const GREEDY: Sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 }
+
+/** Chat's defaults, or greedy ones, under what the user gave. --greedy wins over --temperature. */
+export function samplingOf(options: SamplingOptions): Sampling {
+  const { seed, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, stop, logitBias } = options
+  const temperature = options.greedy ? 0 : options.temperature
+  const given = { seed, temperature, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty }
+  return {
+    ...DEFAULT_CHAT_SAMPLING,
+    ...(options.greedy ? GREEDY : {}),
+    ...defined({ ...given, stop, logitBias, maxTokens: options.maxTokens }),
+  }
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> }
+
+function defined<T extends object>(values: T): Defined<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Defined<T>
+}

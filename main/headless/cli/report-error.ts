@@ -1,0 +1,20 @@
+/** Errors as people and programs read them on a command line. Never a stack, unless TERN_DEBUG is set. */
+import { toErrorData } from '../../../contract/errors.ts'
+import type { CommandContext } from './command-context.ts'
+import { writeJson } from './terminal.ts'
+
+/** On stderr: the message, what was expected and found, what to do. With --json also {"error": ...} on stdout. */
+export function reportError(thrown: unknown, context: CommandContext): void {
+  const { terminal, wantsJson } = context
+  const error = toErrorData(thrown)
+  const lines = [`tern: ${error.message}`]
+  const differences = [
+    error.expected === undefined ? '' : `expected ${error.expected}`,
+    error.actual === undefined ? '' : `found ${error.actual}`,
+  ].filter(part => part !== '')
+  if (differences.length > 0) lines.push(`  ${differences.join(' / ')}`)
+  if (error.remedy !== undefined) lines.push(`  ${error.remedy}`)
+  terminal.stderr.write(`${lines.join('\n')}\n`)
+  if (wantsJson) writeJson(terminal, { error })
+  if (process.env.TERN_DEBUG && thrown instanceof Error) terminal.stderr.write(`${thrown.stack}\n`)
+}

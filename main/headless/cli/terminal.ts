@@ -1,0 +1,107 @@
+/**
+ * How the command line speaks: results on stdout, everything else on stderr, progress only there. Knows no command and
+ * no engine. Colours follow the terminal, NO_COLOR and FORCE_COLOR.
+ */
+import { styleText } from 'node:util'
+
+export interface Terminal {
+  stdin: NodeJS.ReadStream
+  stdout: NodeJS.WriteStream
+  stderr: NodeJS.WriteStream
+}
+
+/** One JSON value on one line of stdout. */
+export function writeJson(terminal: Terminal, value: unknown): void {
+  terminal.stdout.write(`${JSON.stringify(value)}\n`)
+}
+
+/** Less important text, where `stream` is a terminal with colours. */
+export function dim(text: string, stream: NodeJS.WriteStream): string {
+  return styleText('dim', text, { stream })
+}
+
+/** Rows of label and value in two aligned columns. */
+export function table(rows: readonly (readonly [label: string, value: string])[]): string {
+  const width = Math.max(...rows.map(([label]) => label.length))
+  return rows.map(([label, value]) => `${label.padEnd(width)}  ${value}\n`).join('')
+}
+
+/** Bytes in binary units, three digits: "35.7 MiB". */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  let unit = 0
+  let value = bytes
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1024
+    unit++
+  }
+  return `${unit === 0 ? value : formatNumber(value)} ${units[unit]}`
+}
+
+/** Three significant digits, thousands separated; a dash for a figure that was not measured. */
+export function formatNumber(value: number | null): string {
+  if (value === null || !Number.isFinite(value)) return '–'
+  if (value >= 100) return Math.round(value).toLocaleString('en-US')
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2)
+}
+
+export function formatRate(tokensPerSecond: number | null): string {
+  return `${formatNumber(tokensPerSecond)} tokens/s`
+}
+
+export function formatMs(milliseconds: number): string {
+  return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${formatNumber(milliseconds / 1000)} s`
+}
+
+export interface Progress {
+  /** `fraction` in 0..1; `detail` says what is being done now. */
+  update(fraction: number, detail?: string): void
+  /** Clears the bar. */
+  end(): void
+}
+
+const BAR_WIDTH = 28
+
+/**
+ * A bar on stderr when it is a terminal. Otherwise one line every tenth of the work when `lines` is set, for logs of
+ * long work, else nothing.
+ */
+export function startProgress(terminal: Terminal, label: string, { lines = false } = {}): Progress {
+  const { stderr } = terminal
+  let shownTenth = -1
+  let shown = ''
+  if (stderr.isTTY) {
+    return {
+      update(fraction, detail = '') {
+        const filled = Math.round(fraction * BAR_WIDTH)
+        const bar = `${'█'.repeat(filled)}${dim('░'.repeat(BAR_WIDTH - filled), stderr)}`
+        const line = `${label} ${bar} ${percent(fraction)}  ${detail.slice(0, 32)}`
+        if (line !== shown) stderr.write(`\r\x1b[K${line}`)
+        shown = line
+      },
+      end() {
+        if (shown !== '') stderr.write('\r\x1b[K')
+        shown = ''
+      },
+    }
+  }
+  return {
+    update(fraction) {
+      const tenth = Math.floor(fraction * 10)
+      if (!lines || tenth <= shownTenth) return
+      shownTenth = tenth
+      stderr.write(`${label} ${percent(fraction)}\n`)
+    },
+    end() {},
+  }
+}
+
+const percent = (fraction: number): string => `${String(Math.floor(fraction * 100)).padStart(3)} %`
+
+/** All of stdin as text; null when it is a terminal. */
+export async function readPipedStdin(terminal: Terminal): Promise<string | null> {
+  if (terminal.stdin.isTTY) return null
+  const chunks: Buffer[] = []
+  for await (const chunk of terminal.stdin) chunks.push(Buffer.from(chunk))
+  return Buffer.concat(chunks).toString('utf8')
+}
