@@ -1,4 +1,4 @@
-/** One reply through the engine's contract, streamed. Unlike other streams it may be stopped and still have a result. */
+/** One reply through the engine's contract, streamed. Unlike other work it can be stopped and still have a result. */
 import type { EngineApi, SessionInput } from '../../../contract/engine-api.ts'
 import type { Client } from '../../../contract/rpc.ts'
 import type { FinishReason, GenerationStats, Sampling } from '../../../contract/schemas.ts'
@@ -11,8 +11,8 @@ export interface Reply {
 }
 
 /**
- * Reads `input` into the session and decodes. `onText` gets whole characters. When `signal` fires the reply ends with
- * reason 'cancelled' and figures measured here. Rejects with the engine's errors.
+ * Reads `input` into the session and decodes. `onText` gets whole characters. When `signal` fires, the reply ends within
+ * one token with reason 'cancelled'. Rejects with the engine's errors.
  */
 export async function generateReply(
   client: Client<EngineApi>,
@@ -20,49 +20,25 @@ export async function generateReply(
   signal: AbortSignal,
   onText: (text: string) => void,
 ): Promise<Reply> {
-  const startedAtMs = performance.now()
-  let firstTokenAtMs = Number.NaN
-  let promptTokens = 0
   let text = ''
   const tokenIds: number[] = []
   let finish: { reason: FinishReason; stats: GenerationStats } | undefined
-
   const subscription = client.subscribe('generate', request, event => {
-    switch (event.kind) {
-      case 'prefill':
-        promptTokens = event.tokensTotal
-        break
-      case 'text':
-        if (tokenIds.length === 0) firstTokenAtMs = performance.now()
-        text += event.text
-        tokenIds.push(...event.tokens)
-        onText(event.text)
-        break
-      case 'finish':
-        finish = event
-        break
-    }
+    if (event.kind === 'text') {
+      text += event.text
+      tokenIds.push(...event.tokens)
+      onText(event.text)
+    } else if (event.kind === 'finish') finish = event
   })
-  signal.addEventListener('abort', subscription.cancel, { once: true })
-  if (signal.aborted) subscription.cancel()
+  // A session that cannot be stopped fails the stream as well: that error is the one to tell.
+  const stop = () => void client.call('session.stop', { sessionId: request.sessionId }).catch(() => {})
+  signal.addEventListener('abort', stop, { once: true })
+  if (signal.aborted) stop()
   try {
     await subscription.ended
   } finally {
-    signal.removeEventListener('abort', subscription.cancel)
+    signal.removeEventListener('abort', stop)
   }
-  if (finish !== undefined) return { text, tokenIds, finishReason: finish.reason, stats: finish.stats }
-
-  const decodeMs = performance.now() - firstTokenAtMs
-  return {
-    text,
-    tokenIds,
-    finishReason: 'cancelled',
-    stats: {
-      promptTokens,
-      generatedTokens: tokenIds.length,
-      ttftMs: Number.isNaN(firstTokenAtMs) ? 0 : firstTokenAtMs - startedAtMs,
-      prefillTokensPerSecond: null,
-      decodeTokensPerSecond: tokenIds.length > 1 ? ((tokenIds.length - 1) * 1000) / decodeMs : null,
-    },
-  }
+  if (finish === undefined) throw new Error('The engine ended the reply without a last event.')
+  return { text, tokenIds, finishReason: finish.reason, stats: finish.stats }
 }

@@ -30,7 +30,11 @@ export function defineServe(program: Command, run: (options: ServeOptions) => Pr
 }
 
 export async function serve(options: ServeOptions, _context: CommandContext): Promise<number> {
-  const { runBrowserShell } = await import('../browser-shell.ts')
+  const [{ runBrowserShell }, { ensureWindow }] = await Promise.all([
+    import('../browser-shell.ts'),
+    import('../window-bundle.ts'),
+  ])
+  await ensureWindow()
   await runBrowserShell({
     modelPath: modelPath(options.model),
     backend: options.backend,
