@@ -1,0 +1,104 @@
+/** The window: three regions that fold (chats, conversation, instruments), the keyboard, and spoken status. */
+import { type MouseEvent, useEffect, useRef, useState } from 'react'
+import { Announcer } from '../features/chat/announcer.tsx'
+import { ChatList } from '../features/chat/chat-list.tsx'
+import { Composer } from '../features/chat/composer.tsx'
+import { Conversation } from '../features/chat/conversation.tsx'
+import { ConnectionBanner, EngineBanner } from '../features/engine/banners.tsx'
+import { Instruments } from '../features/telemetry/instruments.tsx'
+import { useMedia } from '../ui/use-media.ts'
+import { Header } from './header.tsx'
+import { useShortcuts } from './shortcuts.ts'
+import { ShortcutsDialog } from './shortcuts-dialog.tsx'
+import { usePreferences, useStores } from './stores.ts'
+import { strings } from './strings.ts'
+
+export type Region = 'chats' | 'instruments'
+
+/** Below these widths a side region is a drawer over the conversation. */
+const DRAWER_QUERY: Record<Region, string> = {
+  chats: '(max-width: 47.5rem)',
+  instruments: '(max-width: 68rem)',
+}
+
+/** Side regions are remembered on wide windows; on narrow ones they are drawers, closed at first. */
+function useRegions() {
+  const { preferences } = useStores()
+  const { chatsOpen, instrumentsOpen } = usePreferences(state => state)
+  const isDrawer = { chats: useMedia(DRAWER_QUERY.chats), instruments: useMedia(DRAWER_QUERY.instruments) }
+  const [drawer, setDrawer] = useState<Region | null>(null)
+  const isOpen = {
+    chats: isDrawer.chats ? drawer === 'chats' : chatsOpen,
+    instruments: isDrawer.instruments ? drawer === 'instruments' : instrumentsOpen,
+  }
+  return {
+    isOpen,
+    /** A region that covers the conversation now. */
+    drawer: drawer !== null && isDrawer[drawer] ? drawer : null,
+    closeDrawer: () => setDrawer(null),
+    toggle(region: Region) {
+      if (isDrawer[region]) setDrawer(drawer === region ? null : region)
+      else if (region === 'chats') preferences.setState({ chatsOpen: !chatsOpen })
+      else preferences.setState({ instrumentsOpen: !instrumentsOpen })
+    },
+  }
+}
+
+export function App() {
+  const regions = useRegions()
+  const composer = useRef<HTMLTextAreaElement>(null)
+  const [showShortcuts, setShowShortcuts] = useState(false)
+  const { chats } = useStores()
+
+  const focusComposer = () => composer.current?.focus()
+  const skipToComposer = (event: MouseEvent) => {
+    event.preventDefault()
+    focusComposer()
+  }
+  useShortcuts({
+    chats,
+    focusComposer,
+    toggle: regions.toggle,
+    showShortcuts: () => setShowShortcuts(true),
+    closeDrawer: regions.drawer === null ? null : regions.closeDrawer,
+  })
+  // Whoever opens a chat wants to write in it; on touch screens the keyboard stays away until asked for.
+  useEffect(() => {
+    let before = chats.state.getState().currentId
+    return chats.state.subscribe(({ currentId }) => {
+      if (currentId === before) return
+      before = currentId
+      if (window.matchMedia('(pointer: fine)').matches) composer.current?.focus()
+    })
+  }, [chats])
+
+  return (
+    <div className="app" data-chats={regions.isOpen.chats} data-instruments={regions.isOpen.instruments}>
+      {/* biome-ignore lint/a11y/useValidAnchor: it leads to a place on this page */}
+      <a className="skip-link" href="#composer" onClick={skipToComposer}>
+        {strings.app.skipToComposer}
+      </a>
+      {regions.isOpen.chats ? <ChatList onPick={regions.closeDrawer} /> : null}
+      <div className="centre" inert={regions.drawer !== null}>
+        <Header isOpen={regions.isOpen} onToggle={regions.toggle} onShowShortcuts={() => setShowShortcuts(true)} />
+        <ConnectionBanner />
+        <EngineBanner />
+        <main className="main" aria-label={strings.conversation.region}>
+          <Conversation />
+          <Composer inputRef={composer} />
+        </main>
+      </div>
+      {regions.isOpen.instruments ? <Instruments /> : null}
+      {regions.drawer === null ? null : (
+        <button
+          type="button"
+          className="scrim"
+          onClick={regions.closeDrawer}
+          aria-label={regions.drawer === 'chats' ? strings.header.hideChats : strings.header.hideInstruments}
+        />
+      )}
+      <ShortcutsDialog open={showShortcuts} onClose={() => setShowShortcuts(false)} />
+      <Announcer />
+    </div>
+  )
+}

@@ -1,0 +1,66 @@
+import { nextTheme } from '../stores/preferences.ts'
+import { IconButton } from '../ui/icon-button.tsx'
+import type { Region } from './app.tsx'
+import { useChats, useEngine, usePreferences, useStores } from './stores.ts'
+import { strings } from './strings.ts'
+
+const THEME_ICON = { system: 'system', light: 'sun', dark: 'moon' } as const
+
+interface HeaderProps {
+  isOpen: Record<Region, boolean>
+  onToggle(region: Region): void
+  onShowShortcuts(): void
+}
+
+/** The line above the conversation: its title, the model, and what folds. */
+export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
+  const { preferences, chats } = useStores()
+  const theme = usePreferences(state => state.theme)
+  const title = useChats(state =>
+    state.currentId === null
+      ? strings.header.newChatTitle
+      : state.chat?.title ||
+        state.summaries?.find(summary => summary.id === state.currentId)?.title ||
+        strings.chats.untitled,
+  )
+  const words = strings.header
+  return (
+    <header className="header">
+      <IconButton
+        icon="chats"
+        label={isOpen.chats ? words.hideChats : words.showChats}
+        aria-expanded={isOpen.chats}
+        onClick={() => onToggle('chats')}
+      />
+      {isOpen.chats ? null : <IconButton icon="plus" label={strings.chats.newChat} onClick={() => chats.newChat()} />}
+      <h1 className="header-title">{title}</h1>
+      <ModelName />
+      <IconButton
+        icon={THEME_ICON[theme]}
+        label={words.theme[theme]}
+        onClick={() => preferences.setState({ theme: nextTheme(theme) })}
+      />
+      <IconButton className="header-shortcuts" icon="keyboard" label={words.shortcuts} onClick={onShowShortcuts} />
+      <IconButton
+        icon="instruments"
+        label={isOpen.instruments ? words.hideInstruments : words.showInstruments}
+        aria-expanded={isOpen.instruments}
+        onClick={() => onToggle('instruments')}
+      />
+    </header>
+  )
+}
+
+function ModelName() {
+  const phase = useEngine(state => state.status?.phase ?? 'starting')
+  const name = useEngine(state =>
+    state.status?.phase === 'loading' ? state.status.modelName : (state.lastLoaded?.model.name ?? null),
+  )
+  if (name === null && phase !== 'failed') return null
+  return (
+    <p className="model-name" data-phase={phase}>
+      <span className="model-dot" aria-hidden="true" />
+      {phase === 'failed' ? strings.header.noModel : name}
+    </p>
+  )
+}

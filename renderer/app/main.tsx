@@ -1,0 +1,58 @@
+/** The window's entry: builds the stores, keeps them following the host, and draws the app. */
+import './theme.css'
+import './layout.css'
+import '../ui/ui.css'
+import '../features/chat/chat.css'
+import '../features/engine/engine.css'
+import '../features/telemetry/telemetry.css'
+import { createRoot } from 'react-dom/client'
+import { createFrameSchedule } from '../stores/frame.ts'
+import type { Memo } from '../stores/preferences.ts'
+import { App } from './app.tsx'
+import { CrashBoundary } from './crash-boundary.tsx'
+import { dial } from './dial.ts'
+import { createStores, StoresContext } from './stores.ts'
+
+/** Where storage is refused (private windows, policy), settings last as long as the window. */
+function memoOf(storage: () => Storage): Memo {
+  try {
+    return storage()
+  } catch {
+    const items = new Map<string, string>()
+    return { getItem: key => items.get(key) ?? null, setItem: (key, value) => void items.set(key, value) }
+  }
+}
+
+const stores = createStores({
+  dial,
+  schedule: createFrameSchedule(),
+  settingsMemo: memoOf(() => localStorage),
+  windowMemo: memoOf(() => sessionStorage),
+})
+
+const showTheme = (theme: 'system' | 'light' | 'dark') => {
+  if (theme === 'system') delete document.documentElement.dataset.theme
+  else document.documentElement.dataset.theme = theme
+}
+showTheme(stores.preferences.getState().theme)
+stores.preferences.subscribe(({ theme }) => showTheme(theme))
+
+stores.engine.start()
+stores.connection.state.subscribe(({ phase }) => {
+  if (phase === 'open') void stores.chats.refresh()
+})
+// Another window of the same host may have changed the list.
+window.addEventListener('focus', () => {
+  if (stores.connection.state.getState().phase === 'open') void stores.chats.refresh()
+  else stores.connection.retryNow()
+})
+window.addEventListener('online', () => stores.connection.retryNow())
+window.addEventListener('pagehide', () => stores.chats.dispose())
+
+createRoot(document.getElementById('root')!).render(
+  <CrashBoundary>
+    <StoresContext value={stores}>
+      <App />
+    </StoresContext>
+  </CrashBoundary>,
+)

@@ -1,0 +1,59 @@
+/** All stores of a window, built on one connection, and how components reach them. */
+import { createContext, use } from 'react'
+import { useStore } from 'zustand'
+import { type ChatsState, type ChatsStore, createChatsStore } from '../stores/chats.ts'
+import { type Connection, type ConnectionState, createConnection, type Dial } from '../stores/connection.ts'
+import { createEngineStore, type EngineState, type EngineStore } from '../stores/engine.ts'
+import type { Schedule } from '../stores/frame.ts'
+import { createMemoryStore, type MemoryStore } from '../stores/memory.ts'
+import { createPreferencesStore, type Memo, type Preferences, type PreferencesStore } from '../stores/preferences.ts'
+
+export interface Stores {
+  connection: Connection
+  engine: EngineStore
+  chats: ChatsStore
+  memory: MemoryStore
+  preferences: PreferencesStore
+}
+
+export interface StoresHost {
+  dial: Dial
+  schedule: Schedule
+  /** Outlives the window: settings. */
+  settingsMemo: Memo
+  /** Outlives a reload of this window: drafts, the open chat. */
+  windowMemo: Memo
+}
+
+export function createStores(host: StoresHost): Stores {
+  const connection = createConnection(host.dial)
+  return {
+    connection,
+    engine: createEngineStore(connection.client),
+    chats: createChatsStore(connection.client, host.schedule, host.windowMemo),
+    memory: createMemoryStore(connection.client),
+    preferences: createPreferencesStore(host.settingsMemo),
+  }
+}
+
+export const StoresContext = createContext<Stores | null>(null)
+
+export function useStores(): Stores {
+  const stores = use(StoresContext)
+  if (stores === null) throw new Error('useStores outside of StoresContext')
+  return stores
+}
+
+/** Part of a store; the component draws again only when that part changes. */
+export function useChats<T>(select: (state: ChatsState) => T): T {
+  return useStore(useStores().chats.state, select)
+}
+export function useEngine<T>(select: (state: EngineState) => T): T {
+  return useStore(useStores().engine.state, select)
+}
+export function useConnection<T>(select: (state: ConnectionState) => T): T {
+  return useStore(useStores().connection.state, select)
+}
+export function usePreferences<T>(select: (state: Preferences) => T): T {
+  return useStore(useStores().preferences, select)
+}

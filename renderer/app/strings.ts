@@ -1,0 +1,205 @@
+/**
+ * Every word the window shows, in one place, so that other languages can come. Figures are formatted by ui/units.ts.
+ */
+const number = new Intl.NumberFormat('en')
+const plural = (n: number, one: string, many: string) => `${number.format(n)} ${n === 1 ? one : many}`
+
+export const strings = {
+  app: {
+    name: 'Tern',
+    tagline: 'A language model that runs on this computer, offline.',
+    skipToComposer: 'Skip to the message box',
+  },
+
+  header: {
+    newChatTitle: 'New chat',
+    showChats: 'Show chats',
+    hideChats: 'Hide chats',
+    showInstruments: 'Show instruments',
+    hideInstruments: 'Hide instruments',
+    theme: { system: 'Theme: as the system', light: 'Theme: light', dark: 'Theme: dark' },
+    shortcuts: 'Keyboard shortcuts',
+    noModel: 'No model',
+  },
+
+  chats: {
+    region: 'Chats',
+    newChat: 'New chat',
+    empty: 'Your chats appear here.',
+    loading: 'Loading chats',
+    untitled: 'Untitled chat',
+    kept: 'Chats are kept until Tern is closed.',
+    remove: (title: string) => `Delete “${title}”`,
+    removed: (title: string) => `Deleted “${title}”.`,
+    undo: 'Undo',
+    today: 'Today',
+    earlier: 'Earlier',
+  },
+
+  conversation: {
+    region: 'Conversation',
+    you: 'You',
+    youSaid: 'You said',
+    replied: 'Tern replied',
+    jumpToLatest: 'Jump to latest',
+    opening: 'Opening the chat',
+    waitingForEngine: 'Waiting for the engine',
+    thinking: 'Reading your message',
+    prefill: (done: number, total: number) => `Reading ${number.format(done)} of ${plural(total, 'token', 'tokens')}`,
+    prefillLabel: 'Reading the prompt',
+    showAll: 'Show all',
+    showLess: 'Show less',
+  },
+
+  reply: {
+    copy: 'Copy',
+    copied: 'Copied',
+    copyFailed: 'Could not copy',
+    regenerate: 'Regenerate',
+    tryAgain: 'Try again',
+    continue: 'Continue',
+    stopped: 'Stopped.',
+    interrupted: 'The engine stopped in mid-reply. The text so far is kept.',
+    maxTokens: 'Cut at the length limit.',
+    empty: 'The model ended its reply without a word.',
+    failed: 'This reply failed.',
+    rate: (value: string) => `${value} tokens/s`,
+    firstToken: (value: string) => `first token ${value}`,
+    tokens: (n: number) => plural(n, 'token', 'tokens'),
+    figures: 'Figures of this reply',
+  },
+
+  composer: {
+    label: 'Message',
+    placeholder: 'Message Tern',
+    send: 'Send',
+    stop: 'Stop',
+    hint: 'Enter sends, Shift+Enter starts a new line',
+    disclaimer: 'Small model: often wrong about facts.',
+    disabled: {
+      connecting: 'Connecting to Tern’s background process.',
+      lost: 'Tern’s background process is gone. You can go on writing; sending waits until it is back.',
+      starting: 'The engine is starting. You can write already.',
+      loading: 'The model is loading. You can write already.',
+      restarting: 'The engine is restarting. You can go on writing.',
+      failed: 'No model is loaded. See the message above.',
+      tooLong: 'This message is too long to send: the limit is one million characters.',
+    },
+  },
+
+  empty: {
+    heading: 'What shall we talk about?',
+    body: 'Tern runs a MatMul-free language model on this computer. Nothing you type leaves it.',
+    honest: (modelName: string) =>
+      `${modelName} is a very small model. It chats and tells simple stories, and it is often wrong about facts.`,
+    examplesLabel: 'Examples to start from',
+    examples: [
+      'Tell me a short story about a fox and a rabbit.',
+      'Who are you?',
+      'What does MatMul-free mean?',
+      'Does your memory grow when we chat?',
+    ],
+  },
+
+  engine: {
+    starting: 'Starting the engine',
+    loading: (modelName: string) => `Loading ${modelName}`,
+    converting: (modelName: string) => `Converting ${modelName}`,
+    loadingHint: 'The model stays in memory while Tern is open; chats then start at once.',
+    restarting: 'The engine stopped unexpectedly. Restarting. Your chat is kept.',
+    restartingAttempt: (attempt: number) => `Attempt ${attempt}`,
+    restartingReason: 'What happened',
+    recovered: 'The engine is running again.',
+    failedHeading: 'The model could not be started',
+    retry: 'Try again',
+    retrying: 'Trying again',
+    expected: 'Expected',
+    actual: 'Found',
+    remedy: 'What to do',
+    code: 'Code',
+  },
+
+  connection: {
+    lost: 'Tern’s background process does not answer. Reconnecting by itself; nothing you wrote here is lost.',
+    lostLong:
+      'Still no answer. If you closed Tern in the terminal, start it again with npm start and open the address it prints.',
+    retryNow: 'Reconnect now',
+  },
+
+  failure: {
+    dismiss: 'Dismiss',
+  },
+
+  instruments: {
+    region: 'Instruments',
+    model: 'Model',
+    speed: 'Speed',
+    memory: 'Engine memory',
+    measured: 'measured',
+    computed: 'computed',
+    noReading: 'not measured',
+    parameters: 'Parameters',
+    ternary: (share: string) => `${share} ternary`,
+    file: 'File',
+    packing: 'Packing',
+    backend: 'Backend',
+    loadTime: 'Load time',
+    tokensPerSecond: 'tokens/s',
+    decode: 'Decode',
+    decodeLive: 'Decode, last second',
+    firstToken: 'First token',
+    prefill: 'Prefill',
+    noReply: 'Figures appear with the first reply.',
+    weights: 'Weights',
+    scratch: 'Scratch',
+    states: (sessions: number) => `All states (${sessions})`,
+    state: 'Conversation state',
+    stateFlat: 'The same at any length.',
+    process: 'Engine process, resident',
+    processNote: 'As the operating system counts it.',
+    kvCache: (perToken: string, atThousand: string) =>
+      `A transformer of this depth and width would add ${perToken} for every token: ${atThousand} after 1,000.`,
+    kvCacheHow: 'Keys and values of 16 bits for every layer, full heads.',
+    traceLabel: (name: string, now: string) => `${name} over the last two minutes; now ${now}`,
+    traceStart: '2 min ago',
+    traceEnd: 'now',
+  },
+
+  shortcuts: {
+    heading: 'Keyboard shortcuts',
+    close: 'Close',
+    send: 'Send the message',
+    newLine: 'New line',
+    stop: 'Stop the reply',
+    newChat: 'New chat',
+    focusComposer: 'Go to the message box',
+    copyLast: 'Copy the last reply',
+    previousChat: 'Chat above',
+    nextChat: 'Chat below',
+    toggleChats: 'Show or hide chats',
+    toggleInstruments: 'Show or hide instruments',
+    overview: 'This overview',
+  },
+
+  markdown: {
+    code: 'Code',
+    copyCode: 'Copy code',
+    image: (alt: string) => (alt === '' ? '[image left out]' : `[image left out: ${alt}]`),
+    table: 'Table',
+  },
+
+  crash: {
+    heading: 'This window ran into an error',
+    body: 'Your chats are safe: they are kept outside this window. Reload it to go on.',
+    reload: 'Reload',
+  },
+
+  announce: {
+    replyStarted: 'Tern is replying.',
+    replyDone: (tokens: number) => `Reply complete, ${plural(tokens, 'token', 'tokens')}.`,
+    replyStopped: 'Reply stopped.',
+    replyInterrupted: 'The engine stopped in mid-reply. The text so far is kept.',
+    replyFailed: 'The reply failed.',
+    ready: (modelName: string) => `${modelName} is ready.`,
+  },
+} as const

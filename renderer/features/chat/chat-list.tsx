@@ -1,0 +1,108 @@
+/** The chats of this host, newest first, with a delete that can be undone. */
+import type { ChatSummary } from '../../../contract/app-api.ts'
+import { useChats, useEngine, useStores } from '../../app/stores.ts'
+import { strings } from '../../app/strings.ts'
+import { IconButton } from '../../ui/icon-button.tsx'
+import { Icon } from '../../ui/icons.tsx'
+import { Mark } from '../../ui/mark.tsx'
+
+/** `onPick` is called when a chat was chosen: a drawer closes then. */
+export function ChatList({ onPick }: { onPick(): void }) {
+  const { chats } = useStores()
+  const isNew = useChats(state => state.currentId === null)
+  const version = useEngine(state => state.info?.version ?? null)
+  return (
+    <aside className="chats" aria-label={strings.chats.region}>
+      <div className="chats-head">
+        <p className="wordmark">
+          <Mark />
+          {strings.app.name}
+        </p>
+      </div>
+      <button
+        type="button"
+        className="new-chat-button"
+        aria-current={isNew ? 'page' : undefined}
+        onClick={() => {
+          chats.newChat()
+          onPick()
+        }}
+      >
+        <Icon name="plus" />
+        {strings.chats.newChat}
+      </button>
+      <Summaries onPick={onPick} />
+      <Removed />
+      <p className="chats-foot">
+        {strings.chats.kept}
+        {version === null ? null : <span>{version}</span>}
+      </p>
+    </aside>
+  )
+}
+
+function Summaries({ onPick }: { onPick(): void }) {
+  const summaries = useChats(state => state.summaries)
+  if (summaries === null) return <p className="chats-note pulse">{strings.chats.loading}</p>
+  if (summaries.length === 0) return <p className="chats-note">{strings.chats.empty}</p>
+  const midnight = new Date().setHours(0, 0, 0, 0)
+  const groups = [
+    { name: strings.chats.today, items: summaries.filter(summary => summary.updatedAtMs >= midnight) },
+    { name: strings.chats.earlier, items: summaries.filter(summary => summary.updatedAtMs < midnight) },
+  ]
+  return (
+    <nav className="chats-list" aria-label={strings.chats.region}>
+      {groups.map(({ name, items }) =>
+        items.length === 0 ? null : (
+          <section key={name}>
+            <h2>{name}</h2>
+            <ul>
+              {items.map(summary => (
+                <Summary key={summary.id} summary={summary} onPick={onPick} />
+              ))}
+            </ul>
+          </section>
+        ),
+      )}
+    </nav>
+  )
+}
+
+function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) {
+  const { chats } = useStores()
+  const isCurrent = useChats(state => state.currentId === summary.id)
+  const title = summary.title || strings.chats.untitled
+  return (
+    <li className="chats-item" data-current={isCurrent}>
+      <button
+        type="button"
+        className="chats-open"
+        aria-current={isCurrent ? 'page' : undefined}
+        onClick={() => {
+          chats.open(summary.id)
+          onPick()
+        }}
+      >
+        {title}
+      </button>
+      <IconButton icon="remove" label={strings.chats.remove(title)} onClick={() => chats.remove(summary.id)} />
+    </li>
+  )
+}
+
+function Removed() {
+  const { chats } = useStores()
+  const removing = useChats(state => state.removing)
+  return (
+    <div role="status" className="removed-region">
+      {removing === null ? null : (
+        <p className="removed">
+          <span>{strings.chats.removed(removing.title || strings.chats.untitled)}</span>
+          <button type="button" className="link-button" onClick={() => chats.undoRemove()}>
+            {strings.chats.undo}
+          </button>
+        </p>
+      )}
+    </div>
+  )
+}

@@ -1,0 +1,79 @@
+/** The open chat as one column of text, or what stands in its place: empty, opening, engine loading, engine failed. */
+import { useEffect } from 'react'
+import { useChats, useEngine, useStores } from '../../app/stores.ts'
+import { strings } from '../../app/strings.ts'
+import { ErrorNotice } from '../../ui/error-notice.tsx'
+import { Icon } from '../../ui/icons.tsx'
+import { EngineFailed, EngineLoading } from '../engine/states.tsx'
+import { EmptyChat } from './empty.tsx'
+import { useFollow } from './follow.ts'
+import { Message } from './message.tsx'
+
+export function Conversation() {
+  const { scroller, content, atEnd, jumpToEnd } = useFollow()
+  const chatId = useChats(state => state.currentId)
+  const lastQuestionId = useChats(
+    state => state.chat?.messages.findLast(message => message.role === 'user')?.id ?? null,
+  )
+  // A new question, and another chat, start at the end.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: these two are the occasions
+  useEffect(jumpToEnd, [chatId, lastQuestionId, jumpToEnd])
+
+  return (
+    <div className="conversation">
+      <div className="conversation-scroller" ref={scroller}>
+        <div className="conversation-content" ref={content}>
+          <Messages />
+          <Failure />
+        </div>
+      </div>
+      <button type="button" className="jump-button" data-shown={!atEnd} tabIndex={atEnd ? -1 : 0} onClick={jumpToEnd}>
+        <Icon name="down" />
+        {strings.conversation.jumpToLatest}
+      </button>
+    </div>
+  )
+}
+
+function Messages() {
+  const messages = useChats(state => state.chat?.messages ?? null)
+  const isNew = useChats(state => state.currentId === null)
+  const live = useChats(state => state.live)
+  const phase = useEngine(state => state.status?.phase ?? 'starting')
+  const everLoaded = useEngine(state => state.lastLoaded !== null)
+
+  if (phase === 'failed' && (messages === null || messages.length === 0)) return <EngineFailed />
+  if (isNew || messages?.length === 0)
+    return (phase === 'starting' || phase === 'loading') && !everLoaded ? <EngineLoading /> : <EmptyChat />
+  if (messages === null) return <p className="opening pulse">{strings.conversation.opening}</p>
+  const last = messages.length - 1
+  return (
+    <>
+      <div className="messages" role="log" aria-live="off" aria-label={strings.conversation.region}>
+        {messages.map((message, index) => (
+          <Message
+            key={message.id}
+            message={message}
+            isLast={index === last}
+            live={live?.messageId === message.id ? live : null}
+          />
+        ))}
+      </div>
+      {phase === 'failed' ? <EngineFailed /> : null}
+    </>
+  )
+}
+
+/** The last action that did not work. */
+function Failure() {
+  const { chats } = useStores()
+  const failure = useChats(state => state.failure)
+  if (failure === null) return null
+  return (
+    <ErrorNotice error={failure}>
+      <button type="button" className="quiet-button" onClick={() => chats.dismissFailure()}>
+        {strings.failure.dismiss}
+      </button>
+    </ErrorNotice>
+  )
+}

@@ -1,0 +1,34 @@
+import { useEngine, useStores } from '../../app/stores.ts'
+import { strings } from '../../app/strings.ts'
+import { Mark } from '../../ui/mark.tsx'
+
+/** A chat without messages: what Tern is, what to expect of the model, and ways to start. */
+export function EmptyChat() {
+  const { chats } = useStores()
+  const model = useEngine(state => state.lastLoaded?.model ?? null)
+  const ready = useEngine(state => state.status?.phase === 'ready')
+  // Examples and the warning are about small models, such as the one that ships with the app.
+  const isSmall = model !== null && model.parameterCount < 300e6
+
+  const start = (example: string) => {
+    chats.setDraft(example)
+    void chats.send()
+  }
+  return (
+    <section className="empty" aria-labelledby="empty-heading">
+      <Mark className="empty-mark" />
+      <h2 id="empty-heading">{strings.empty.heading}</h2>
+      <p>{strings.empty.body}</p>
+      {isSmall ? <p className="empty-honest">{strings.empty.honest(model.name)}</p> : null}
+      <ul className="examples" aria-label={strings.empty.examplesLabel}>
+        {strings.empty.examples.map(example => (
+          <li key={example}>
+            <button type="button" disabled={!ready} onClick={() => start(example)}>
+              {example}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}

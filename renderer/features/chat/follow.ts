@@ -1,0 +1,61 @@
+/**
+ * Keeps a scroller at its end while content grows, as long as the reader is there. Whoever scrolls up is left alone:
+ * nothing moves under the eyes until they come back or ask for the latest.
+ */
+import { type RefObject, useCallback, useEffect, useRef, useState } from 'react'
+
+/** This close to the end counts as being there. */
+const NEAR_PX = 40
+
+export interface Follow {
+  scroller: RefObject<HTMLDivElement | null>
+  content: RefObject<HTMLDivElement | null>
+  /** false: the reader is elsewhere, offer a way back. */
+  atEnd: boolean
+  jumpToEnd(): void
+}
+
+export function useFollow(): Follow {
+  const scroller = useRef<HTMLDivElement>(null)
+  const content = useRef<HTMLDivElement>(null)
+  const following = useRef(true)
+  const [atEnd, setAtEnd] = useState(true)
+
+  const jumpToEnd = useCallback(() => {
+    following.current = true
+    setAtEnd(true)
+    const element = scroller.current
+    if (element !== null) element.scrollTop = element.scrollHeight
+  }, [])
+
+  useEffect(() => {
+    const element = scroller.current
+    const inner = content.current
+    if (element === null || inner === null) return
+    let lastTop = element.scrollTop
+    const distance = () => element.scrollHeight - element.clientHeight - element.scrollTop
+    const onScroll = () => {
+      // Growth never lowers scrollTop: only a reader scrolls up.
+      const scrolledUp = element.scrollTop < lastTop - 1
+      lastTop = element.scrollTop
+      if (distance() <= NEAR_PX) following.current = true
+      else if (scrolledUp) following.current = false
+      setAtEnd(following.current || distance() <= NEAR_PX)
+    }
+    const observer = new ResizeObserver(() => {
+      if (following.current) {
+        element.scrollTop = element.scrollHeight
+        lastTop = element.scrollTop
+      } else setAtEnd(distance() <= NEAR_PX)
+    })
+    element.addEventListener('scroll', onScroll, { passive: true })
+    observer.observe(inner)
+    observer.observe(element)
+    return () => {
+      element.removeEventListener('scroll', onScroll)
+      observer.disconnect()
+    }
+  }, [])
+
+  return { scroller, content, atEnd, jumpToEnd }
+}

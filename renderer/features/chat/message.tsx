@@ -1,0 +1,160 @@
+/** One message: the reader's words, or a reply with its figures and what can be done with it. */
+import { memo, useState } from 'react'
+import type { ChatMessage } from '../../../contract/app-api.ts'
+import { useConnection, useEngine, useStores } from '../../app/stores.ts'
+import { strings } from '../../app/strings.ts'
+import { canContinue, type LiveReply } from '../../stores/chats.ts'
+import { CopyButton } from '../../ui/copy.tsx'
+import { ErrorNotice } from '../../ui/error-notice.tsx'
+import { Icon } from '../../ui/icons.tsx'
+import { formatDuration, formatRate } from '../../ui/units.ts'
+import { Markdown } from './markdown.tsx'
+
+interface MessageProps {
+  message: ChatMessage
+  /** Only the last reply can be regenerated or continued. */
+  isLast: boolean
+  /** Figures of the reply in flight, when it is this one. */
+  live: LiveReply | null
+}
+
+/** Finished messages keep their identity in the store, so this draws them once. */
+export const Message = memo(function Message({ message, isLast, live }: MessageProps) {
+  if (message.role === 'assistant') return <Reply message={message} isLast={isLast} live={live} />
+  return <Question text={message.content} />
+})
+
+/** Longer questions fold to their first lines. */
+const FOLD_LINES = 14
+const FOLD_CHARACTERS = 1_400
+
+function Question({ text }: { text: string }) {
+  const [open, setOpen] = useState(false)
+  const isLong = text.length > FOLD_CHARACTERS || text.split('\n', FOLD_LINES + 1).length > FOLD_LINES
+  return (
+    <article className="question" aria-label={strings.conversation.youSaid}>
+      <p className={isLong && !open ? 'question-text question-folded' : 'question-text'}>{text}</p>
+      {isLong ? (
+        <button type="button" className="link-button" aria-expanded={open} onClick={() => setOpen(!open)}>
+          {open ? strings.conversation.showLess : strings.conversation.showAll}
+        </button>
+      ) : null}
+    </article>
+  )
+}
+
+function Reply({ message, isLast, live }: MessageProps) {
+  const inFlight = message.status === 'pending' || message.status === 'streaming'
+  return (
+    <article
+      className="reply"
+      aria-label={strings.conversation.replied}
+      aria-busy={inFlight}
+      data-status={message.status}
+    >
+      {message.content === '' ? null : <Markdown text={message.content} streaming={inFlight} />}
+      {inFlight && message.content === '' ? <Waiting live={live} /> : null}
+      {inFlight ? null : <Outcome message={message} />}
+      <footer className="reply-footer" data-last={isLast}>
+        {inFlight ? <LiveFigures live={live} /> : <Actions message={message} isLast={isLast} />}
+      </footer>
+    </article>
+  )
+}
+
+/** Before the first token: what Tern is doing. */
+function Waiting({ live }: { live: LiveReply | null }) {
+  const ready = useEngine(state => state.status?.phase === 'ready')
+  const connected = useConnection(state => state.phase === 'open')
+  const prefill = live?.prefill ?? null
+  if (prefill !== null && prefill.tokensTotal > 0)
+    return (
+      <div className="waiting">
+        <span className="waiting-words">{strings.conversation.prefill(prefill.tokensDone, prefill.tokensTotal)}</span>
+        <progress aria-label={strings.conversation.prefillLabel} value={prefill.tokensDone} max={prefill.tokensTotal} />
+      </div>
+    )
+  return (
+    <p className="waiting">
+      <span className="waiting-words pulse">
+        {ready && connected ? strings.conversation.thinking : strings.conversation.waitingForEngine}
+      </span>
+    </p>
+  )
+}
+
+/** How a reply ended, where that needs a word. */
+function Outcome({ message }: { message: ChatMessage }) {
+  const words = strings.reply
+  if (message.status === 'failed' && message.error !== null)
+    return <ErrorNotice heading={words.failed} error={message.error} />
+  const note =
+    message.status === 'failed'
+      ? words.failed
+      : message.status === 'interrupted'
+        ? words.interrupted
+        : message.status === 'stopped'
+          ? words.stopped
+          : message.finishReason === 'max-tokens'
+            ? words.maxTokens
+            : message.content === ''
+              ? words.empty
+              : null
+  return note === null ? null : <p className="outcome">{note}</p>
+}
+
+function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean }) {
+  const { chats } = useStores()
+  const ready = useEngine(state => state.status?.phase === 'ready')
+  const words = strings.reply
+  const failed = message.status === 'failed' || message.content === ''
+  return (
+    <>
+      <div className="reply-actions">
+        {isLast && canContinue(message) ? (
+          <button
+            type="button"
+            className="quiet-button emphatic"
+            disabled={!ready}
+            onClick={() => void chats.continueReply()}
+          >
+            <Icon name="continue" />
+            {words.continue}
+          </button>
+        ) : null}
+        {message.content === '' ? null : <CopyButton label={words.copy} text={() => message.content} />}
+        {isLast ? (
+          <button type="button" className="quiet-button" disabled={!ready} onClick={() => void chats.regenerate()}>
+            <Icon name="again" />
+            {failed ? words.tryAgain : words.regenerate}
+          </button>
+        ) : null}
+      </div>
+      <Figures message={message} />
+    </>
+  )
+}
+
+function Figures({ message }: { message: ChatMessage }) {
+  const { stats } = message
+  if (stats === null || stats.generatedTokens === 0) return null
+  return (
+    <ul className="figures" aria-label={strings.reply.figures}>
+      {stats.decodeTokensPerSecond === null ? null : (
+        <li>{strings.reply.rate(formatRate(stats.decodeTokensPerSecond))}</li>
+      )}
+      <li>{strings.reply.firstToken(formatDuration(stats.ttftMs))}</li>
+      <li>{strings.reply.tokens(stats.generatedTokens)}</li>
+    </ul>
+  )
+}
+
+function LiveFigures({ live }: { live: LiveReply | null }) {
+  if (live === null || live.generatedTokens === 0) return null
+  return (
+    <ul className="figures" aria-label={strings.reply.figures}>
+      {live.tokensPerSecond === null ? null : <li>{strings.reply.rate(formatRate(live.tokensPerSecond))}</li>}
+      <li>{strings.reply.tokens(live.generatedTokens)}</li>
+    </ul>
+  )
+}

@@ -1,0 +1,64 @@
+/** The right region: the model in use, the speed of the reply in sight, the engine's memory. */
+import { useChats, useEngine } from '../../app/stores.ts'
+import { strings } from '../../app/strings.ts'
+import { DASH, formatBytes, formatDuration, formatParameters, formatPercent, formatRate } from '../../ui/units.ts'
+import { MemoryGauge } from './memory-gauge.tsx'
+import { Reading } from './reading.tsx'
+
+export function Instruments() {
+  return (
+    <aside className="instruments" aria-label={strings.instruments.region}>
+      <Speed />
+      <MemoryGauge />
+      <Model />
+    </aside>
+  )
+}
+
+/** Figures of the last reply; while one is in flight, of the last second. */
+function Speed() {
+  const live = useChats(state => state.live)
+  const stats = useChats(state => state.chat?.messages.findLast(message => message.role === 'assistant')?.stats ?? null)
+  const words = strings.instruments
+  const isLive = live !== null && live.generatedTokens > 0
+  return (
+    <section className="instrument" aria-labelledby="speed-heading">
+      <h2 id="speed-heading">{words.speed}</h2>
+      <p className="big-figure" data-live={isLive}>
+        <strong>{formatRate(isLive ? live.tokensPerSecond : stats?.decodeTokensPerSecond)}</strong>
+        <span>{words.tokensPerSecond}</span>
+      </p>
+      <dl className="readings">
+        <Reading name={words.firstToken} value={isLive ? DASH : formatDuration(stats?.ttftMs)} />
+        <Reading
+          name={words.prefill}
+          value={isLive ? DASH : formatRate(stats?.prefillTokensPerSecond)}
+          detail={!isLive && stats?.prefillTokensPerSecond != null ? words.tokensPerSecond : undefined}
+        />
+      </dl>
+    </section>
+  )
+}
+
+function Model() {
+  const loaded = useEngine(state => state.lastLoaded)
+  if (loaded === null) return null
+  const { model, backend, loadMs } = loaded
+  const words = strings.instruments
+  return (
+    <section className="instrument" aria-labelledby="model-heading">
+      <h2 id="model-heading">{words.model}</h2>
+      <p className="model-title">{model.name}</p>
+      <dl className="readings">
+        <Reading
+          name={words.parameters}
+          value={formatParameters(model.parameterCount)}
+          detail={words.ternary(formatPercent(model.ternaryParameterCount / model.parameterCount))}
+        />
+        <Reading name={words.file} value={formatBytes(model.fileBytes)} detail={model.packing} />
+        <Reading name={words.backend} value={backend.name} detail={backend.description} />
+        <Reading name={words.loadTime} value={formatDuration(loadMs)} />
+      </dl>
+    </section>
+  )
+}

@@ -1,0 +1,44 @@
+/** Copying to the clipboard, with an answer that can be seen and heard. */
+import { useEffect, useRef, useState } from 'react'
+import { strings } from '../app/strings.ts'
+import { Icon } from './icons.tsx'
+
+const ANSWER_MS = 1_600
+
+/** Resolves to false where the browser refuses the clipboard. */
+export async function copyText(text: string): Promise<boolean> {
+  try {
+    await navigator.clipboard.writeText(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+interface CopyButtonProps {
+  label: string
+  /** Called at the click: large texts are not built before. */
+  text: () => string
+  className?: string
+  /** Without words, for tight places. */
+  iconOnly?: boolean
+}
+
+export function CopyButton({ label, text, className = 'quiet-button', iconOnly = false }: CopyButtonProps) {
+  const [answer, setAnswer] = useState<'copied' | 'failed' | null>(null)
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
+  useEffect(() => () => clearTimeout(timer.current), [])
+
+  const copy = async () => {
+    setAnswer((await copyText(text())) ? 'copied' : 'failed')
+    clearTimeout(timer.current)
+    timer.current = setTimeout(() => setAnswer(null), ANSWER_MS)
+  }
+  const words = answer === 'copied' ? strings.reply.copied : answer === 'failed' ? strings.reply.copyFailed : label
+  return (
+    <button type="button" className={className} onClick={copy} aria-label={iconOnly ? words : undefined} title={label}>
+      <Icon name={answer === 'copied' ? 'check' : 'copy'} />
+      {iconOnly ? null : <span aria-live="polite">{words}</span>}
+    </button>
+  )
+}

@@ -1,0 +1,41 @@
+/** An error as the contract carries it: what happened, what was expected and found, what to do. */
+import type { ReactNode } from 'react'
+import type { TernErrorData } from '../../contract/errors.ts'
+import { strings } from '../app/strings.ts'
+import { Icon } from './icons.tsx'
+
+interface ErrorNoticeProps {
+  heading?: string
+  error: TernErrorData
+  /** Buttons. */
+  children?: ReactNode
+}
+
+export function ErrorNotice({ heading, error, children }: ErrorNoticeProps) {
+  const words = strings.engine
+  return (
+    <div className="error-notice" role="alert">
+      <Icon name="alert" />
+      <div className="error-notice-body">
+        {heading === undefined ? null : <h2>{heading}</h2>}
+        <p>{error.message}</p>
+        <dl>
+          {error.expected === undefined ? null : <Row name={words.expected} value={error.expected} />}
+          {error.actual === undefined ? null : <Row name={words.actual} value={error.actual} />}
+          {error.remedy === undefined ? null : <Row name={words.remedy} value={error.remedy} />}
+          <Row name={words.code} value={error.code} />
+        </dl>
+        {children === undefined ? null : <div className="error-notice-actions">{children}</div>}
+      </div>
+    </div>
+  )
+}
+
+function Row({ name, value }: { name: string; value: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value}</dd>
+    </div>
+  )
+}

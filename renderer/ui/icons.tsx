@@ -1,0 +1,31 @@
+/** Line icons on a grid of 16, stroke 1.5, in the current colour. Always beside or inside something with a label. */
+
+const PATHS = {
+  plus: 'M8 3v10M3 8h10',
+  send: 'M8 13V3.5M3.8 7.6 8 3.4l4.2 4.2',
+  stop: 'M5 4.5h6a.5.5 0 0 1 .5.5v6a.5.5 0 0 1-.5.5H5a.5.5 0 0 1-.5-.5V5a.5.5 0 0 1 .5-.5Z',
+  copy: 'M6 5.5h6.5V13H6zM3.5 10.5V3H10',
+  check: 'm3.5 8.5 3 3 6-7',
+  again: 'M12.8 6.2A5 5 0 1 0 13 9.4M13 3v3.4H9.6',
+  continue: 'M3 8h8.5M8.2 4.4 11.8 8l-3.6 3.6M13.5 3.5v9',
+  remove: 'M3 4.5h10M6.5 4.5V3h3v1.5M4.5 4.5 5 13h6l.5-8.5',
+  down: 'M8 3v9.5M3.8 8.4 8 12.6l4.2-4.2',
+  chats: 'M2.5 3.5h11v9h-11zM6 3.5v9',
+  instruments: 'M2.5 3.5h11v9h-11zM10 3.5v9',
+  sun: 'M8 5.2a2.8 2.8 0 1 1 0 5.6 2.8 2.8 0 0 1 0-5.6ZM8 1.5v1M8 13.5v1M1.5 8h1M13.5 8h1M3.4 3.4l.7.7M11.9 11.9l.7.7M3.4 12.6l.7-.7M11.9 4.1l.7-.7',
+  moon: 'M13 9.6A5.6 5.6 0 0 1 6.4 3 5.3 5.3 0 1 0 13 9.6Z',
+  system: 'M8 2.5a5.5 5.5 0 1 1 0 11 5.5 5.5 0 0 1 0-11ZM8 2.5v11M8 5.5h3.9M8 8h5.4M8 10.5h3.9',
+  keyboard: 'M1.8 4.5h12.4v7.5H1.8zM4.3 7h.01M6.8 7h.01M9.2 7h.01M11.7 7h.01M5 9.6h6',
+  close: 'm4 4 8 8M12 4l-8 8',
+  alert: 'M8 2.5a5.5 5.5 0 1 1 0 11 5.5 5.5 0 0 1 0-11ZM8 5.2v3.4M8 10.8h.01',
+} as const
+
+export type IconName = keyof typeof PATHS
+
+export function Icon({ name }: { name: IconName }) {
+  return (
+    <svg className="icon" viewBox="0 0 16 16" aria-hidden="true" focusable="false">
+      <path d={PATHS[name]} />
+    </svg>
+  )
+}

@@ -1,0 +1,66 @@
+/** Figures as people read them, units always. A figure that nobody measured is a dash, never zero. */
+
+export const DASH = '–'
+
+const THIN_SPACE = '\u202f'
+const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
+const fixed = [0, 1, 2].map(
+  digits => new Intl.NumberFormat('en', { minimumFractionDigits: digits, maximumFractionDigits: digits }),
+)
+
+type Measured = number | null | undefined
+const missing = (value: Measured): value is null | undefined =>
+  value === null || value === undefined || !Number.isFinite(value)
+
+/** Three significant digits: 3.14, 31.4, 314, 3,140. */
+const threeDigits = (value: number) =>
+  (Math.abs(value) < 10 ? fixed[2] : Math.abs(value) < 100 ? fixed[1] : fixed[0])!.format(value)
+
+const BINARY = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
+
+/** Binary units; whole numbers without decimals ("36 KiB", "23.4 MiB"). */
+export function formatBytes(bytes: Measured): string {
+  if (missing(bytes)) return DASH
+  let value = bytes
+  let unit = 0
+  while (value >= 1023.5 && unit < BINARY.length - 1) {
+    value /= 1024
+    unit += 1
+  }
+  return `${Number.isInteger(value) ? grouped.format(value) : threeDigits(value)}${THIN_SPACE}${BINARY[unit]}`
+}
+
+/** Tokens a second, without the unit: "8.4", "112". */
+export function formatRate(tokensPerSecond: Measured): string {
+  if (missing(tokensPerSecond)) return DASH
+  return (tokensPerSecond < 100 ? fixed[1] : fixed[0])!.format(tokensPerSecond)
+}
+
+/** "118 ms", "1.42 s", "2 min 5 s". */
+export function formatDuration(milliseconds: Measured): string {
+  if (missing(milliseconds)) return DASH
+  if (milliseconds < 999.5) return `${fixed[0]!.format(milliseconds)}${THIN_SPACE}ms`
+  if (milliseconds < 59_950) return `${threeDigits(milliseconds / 1000)}${THIN_SPACE}s`
+  const seconds = Math.round(milliseconds / 1000)
+  return `${Math.floor(seconds / 60)}${THIN_SPACE}min ${seconds % 60}${THIN_SPACE}s`
+}
+
+/** Parameter counts: "97.6 M", "1.30 B". */
+export function formatParameters(count: Measured): string {
+  if (missing(count)) return DASH
+  if (count >= 999.5e6) return `${threeDigits(count / 1e9)}${THIN_SPACE}B`
+  if (count >= 999.5e3) return `${threeDigits(count / 1e6)}${THIN_SPACE}M`
+  return grouped.format(count)
+}
+
+export const formatCount = (count: Measured): string => (missing(count) ? DASH : grouped.format(count))
+
+export const formatPercent = (fraction: Measured): string =>
+  missing(fraction) ? DASH : `${grouped.format(fraction * 100)}${THIN_SPACE}%`
+
+/** The round figure at or above `bytes` that ends an axis: 1, 2, 4, 8... of a binary unit. */
+export function axisEndBytes(bytes: number): number {
+  let end = 1024
+  while (end < bytes) end *= 2
+  return end
+}

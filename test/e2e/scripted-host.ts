@@ -1,0 +1,258 @@
+/**
+ * A host that plays a script: the app's API without an engine, so that the window's states can be reached at will and its
+ * replies are known to the letter. It stands behind the real server of the browser shell.
+ */
+import { fileURLToPath } from 'node:url'
+import { appApi, type Chat, type ChatEvent, type ChatMessage, type EngineStatus } from '../../contract/app-api.ts'
+import { TernError } from '../../contract/errors.ts'
+import { type Server, serve, type Transport } from '../../contract/rpc.ts'
+import type { EngineMemory, LoadedModel } from '../../contract/schemas.ts'
+import { startWindowServer } from '../../main/headless/server.ts'
+
+const MIB = 1024 * 1024
+
+export const LOADED: LoadedModel = {
+  model: {
+    name: 'Tern 98M',
+    path: '/models/tern-98m.gguf',
+    fileBytes: 37 * MIB,
+    parameterCount: 97_626_624,
+    ternaryParameterCount: 91_226_112,
+    vocabularySize: 8192,
+    hiddenSize: 768,
+    stateWidth: 768,
+    layerCount: 12,
+    intermediateSize: 2048,
+    trainingContextLength: 1024,
+    stateBytes: 36 * 1024,
+    packing: 'TQ2_0',
+    embeddingType: 'F16',
+    license: 'CC-BY-SA-4.0',
+    description: null,
+    hasChatTemplate: true,
+  },
+  backend: { name: 'wasm', description: 'relaxed SIMD, 2 threads', kernel: 'relaxed', threads: 2 },
+  loadMs: 412,
+}
+
+export const READY: EngineStatus = { phase: 'ready', loaded: LOADED }
+
+const MEMORY: EngineMemory = {
+  weightBytes: 35.2 * MIB,
+  stateBytes: 36 * 1024,
+  scratchBytes: 0.9 * MIB,
+  sessionCount: 1,
+  stateBytesPerSession: 36 * 1024,
+  processRssBytes: 121 * MIB,
+}
+
+/** Listeners of one stream. */
+class Channel<T> {
+  readonly #listeners = new Set<(event: T) => void>()
+  emit(event: T) {
+    for (const listener of this.#listeners) listener(event)
+  }
+  /** Forwards events until the signal fires. */
+  forward(
+    emit: (event: T) => void,
+    signal: { aborted: boolean; addEventListener(type: 'abort', f: () => void): void },
+  ): Promise<void> {
+    this.#listeners.add(emit)
+    return new Promise(resolve => {
+      signal.addEventListener('abort', () => {
+        this.#listeners.delete(emit)
+        resolve()
+      })
+    })
+  }
+}
+
+export interface ScriptedHost {
+  url: string
+  chats: Map<string, Chat>
+  setStatus(status: EngineStatus): void
+  /** The next replies' text; then 'OK.' again. */
+  script(...replies: string[]): void
+  /** Pieces of text a second, about four characters each. */
+  setPace(piecesPerSecond: number): void
+  /** Ends the reply in flight as a lost engine does. */
+  interrupt(): void
+  /** What prefill reports before the first piece. */
+  setPrefill(tokensTotal: number, milliseconds: number): void
+  /** null: the figure is not measured. */
+  setProcessRss(bytes: number | null): void
+  close(): Promise<void>
+}
+
+export async function startScriptedHost(rendererDirectory?: string, port?: number): Promise<ScriptedHost> {
+  const chats = new Map<string, Chat>()
+  const statusChannel = new Channel<EngineStatus>()
+  const chatChannel = new Channel<{ chatId: string; event: ChatEvent }>()
+  const memory = { ...MEMORY }
+  let status: EngineStatus = READY
+  let replies: string[] = []
+  let pace = 120
+  let prefill = { tokensTotal: 0, milliseconds: 0 }
+  let running: { end(how: 'stopped' | 'interrupted'): void } | null = null
+  let ids = 0
+  const id = () => `id-${ids++}`
+
+  const chatOf = (chatId: string): Chat => {
+    const chat = chats.get(chatId)
+    if (chat === undefined) throw new TernError({ code: 'chat-not-found', message: 'This chat is no longer there.' })
+    return chat
+  }
+  const say = (chatId: string, event: ChatEvent) => chatChannel.emit({ chatId, event })
+  const put = (chat: Chat, message: ChatMessage) => {
+    const at = chat.messages.findIndex(other => other.id === message.id)
+    if (at === -1) chat.messages.push(message)
+    else chat.messages[at] = message
+    say(chat.id, { kind: 'message', message: { ...message } })
+  }
+  const newMessage = (role: 'user' | 'assistant', content: string): ChatMessage => ({
+    id: id(),
+    role,
+    content,
+    status: role === 'user' ? 'complete' : 'pending',
+    createdAtMs: Date.now(),
+    finishReason: null,
+    stats: null,
+    error: null,
+  })
+
+  /** Streams the next scripted text into `reply`, as a host does. */
+  const play = async (chat: Chat, reply: ChatMessage) => {
+    const text = replies.shift() ?? 'OK.'
+    const pieces = text.match(/[\s\S]{1,4}/g) ?? []
+    let end: 'stopped' | 'interrupted' | null = null
+    running = {
+      end(how) {
+        end = how
+      },
+    }
+    put(chat, reply)
+    for (let step = 1; step <= 4 && prefill.tokensTotal > 0 && end === null; step++) {
+      const tokensDone = Math.round((prefill.tokensTotal * step) / 4)
+      say(chat.id, {
+        kind: 'prefill',
+        messageId: reply.id,
+        tokensDone,
+        tokensTotal: prefill.tokensTotal,
+        reusedTokens: 0,
+      })
+      await pause(prefill.milliseconds / 4)
+    }
+    const startMs = performance.now()
+    let sent = 0
+    while (sent < pieces.length && end === null) {
+      await pause(16)
+      const due = Math.min(pieces.length, Math.max(1, Math.floor(((performance.now() - startMs) / 1000) * pace)))
+      if (due <= sent) continue
+      const piece = pieces.slice(sent, due).join('')
+      sent = due
+      reply.content += piece
+      reply.status = 'streaming'
+      say(chat.id, {
+        kind: 'append',
+        messageId: reply.id,
+        text: piece,
+        generatedTokens: sent,
+        tokensPerSecond: sent < 10 ? null : pace,
+      })
+    }
+    running = null
+    put(chat, {
+      ...reply,
+      status: end ?? 'complete',
+      finishReason: end === null ? 'end-of-text' : null,
+      stats: {
+        promptTokens: 12,
+        generatedTokens: sent,
+        ttftMs: 38,
+        prefillTokensPerSecond: 314,
+        decodeTokensPerSecond: sent < 10 ? null : pace,
+      },
+    })
+  }
+
+  const connect = (transport: Transport): Server =>
+    serve(appApi, transport, {
+      calls: {
+        'app.info': () => ({ version: '0.1.0', shell: 'browser', platform: 'linux' }),
+        'engine.retry': () => host.setStatus(READY),
+        'chat.list': () =>
+          [...chats.values()].map(chat => ({
+            id: chat.id,
+            title: chat.title,
+            updatedAtMs: chat.messages.at(-1)?.createdAtMs ?? Date.now(),
+            messageCount: chat.messages.length,
+          })),
+        'chat.create': () => {
+          const chat: Chat = { id: id(), title: '', messages: [] }
+          chats.set(chat.id, chat)
+          return structuredClone(chat)
+        },
+        'chat.delete': ({ chatId }) => void chats.delete(chatId),
+        'chat.send': ({ chatId, text }) => {
+          const chat = chatOf(chatId)
+          if (chat.title === '') chat.title = text.slice(0, 48)
+          put(chat, newMessage('user', text))
+          void play(chat, newMessage('assistant', ''))
+        },
+        'chat.stop': () => running?.end('stopped'),
+        'chat.regenerate': ({ chatId }) => {
+          const chat = chatOf(chatId)
+          chat.messages.pop()
+          say(chatId, { kind: 'chat', chat: structuredClone(chat) })
+          void play(chat, newMessage('assistant', ''))
+        },
+        'chat.continue': ({ chatId }) => {
+          const chat = chatOf(chatId)
+          const last = chat.messages.at(-1)!
+          void play(chat, { ...last, status: 'pending', stats: null })
+        },
+      },
+      streams: {
+        'engine.status': (_, emit, { signal }) => {
+          emit(status)
+          return statusChannel.forward(emit, signal)
+        },
+        'engine.memory': async (_, emit, { signal }) => {
+          while (!signal.aborted) {
+            emit({ sampledAtMs: Date.now(), memory, hostRssBytes: 90 * MIB })
+            await pause(500)
+          }
+        },
+        'chat.watch': ({ chatId }, emit, { signal }) => {
+          emit({ kind: 'chat', chat: structuredClone(chatOf(chatId)) })
+          return chatChannel.forward(({ chatId: of, event }) => {
+            if (of === chatId) emit(event)
+          }, signal)
+        },
+      },
+    })
+
+  const server = await startWindowServer({
+    rendererDirectory: rendererDirectory ?? fileURLToPath(new URL('../../out/renderer', import.meta.url)),
+    connect,
+    ...(port === undefined ? {} : { port }),
+  })
+
+  const host: ScriptedHost = {
+    url: server.url,
+    chats,
+    setStatus(next) {
+      status = next
+      statusChannel.emit(next)
+    },
+    script: (...texts) => void (replies = texts),
+    setPace: piecesPerSecond => void (pace = piecesPerSecond),
+    interrupt: () => running?.end('interrupted'),
+    setPrefill: (tokensTotal, milliseconds) => void (prefill = { tokensTotal, milliseconds }),
+    setProcessRss: bytes => void (memory.processRssBytes = bytes),
+    close: () => server.close(),
+  }
+  return host
+}
+
+const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds))
