@@ -4,7 +4,8 @@
  */
 import { EngineError } from '../errors.ts'
 import type { ModelSource, TensorInfo, TensorType } from '../model/source.ts'
-import { bf16ArrayToF32, f16ArrayToF32, f16ToF32 } from './half.ts'
+import { firstNotFinite, floatsOfBytes } from './floats.ts'
+import { f16ToF32 } from './half.ts'
 import { elementCount } from './model-tensors.ts'
 import { isTernaryType, paddedColumns, rowBytes } from './tensor-types.ts'
 import { unpackTernaryRow } from './ternary-blocks.ts'
@@ -82,15 +83,14 @@ export async function readTernaryRows(
 }
 
 /**
- * Float32 of stored elements. F32 bytes at an aligned address are used in place: give bytes that nobody else writes to.
+ * Float32 of stored elements. F32 bytes at an aligned address are used in place, not copied.
  * @throws EngineError `tensor-type-unsupported`, `tensor-not-finite`
  */
 export function decodeFloats(type: TensorType, bytes: Uint8Array, count: number, name: string): Float32Array {
-  const values = decode(type, bytes, count, name)
-  for (let i = 0; i < count; i++) {
-    // Only NaN and the infinities are not equal to zero when taken from themselves.
-    if (values[i]! - values[i]! !== 0) throw notFinite(name, values[i]!, i)
-  }
+  if (isTernaryType(type)) throw wrongType({ name, type }, 'F32, F16, BF16, Q8_0')
+  const values = type === 'Q8_0' ? floatsOfQ8(bytes, count) : floatsOfBytes(type, bytes, count)
+  const at = firstNotFinite(values)
+  if (at >= 0) throw notFinite(name, values[at]!, at)
   return values
 }
 
@@ -101,27 +101,14 @@ export const notFinite = (name: string, value: number, index: number): EngineErr
     remedy: REMEDY,
   })
 
-function decode(type: TensorType, bytes: Uint8Array, count: number, name: string): Float32Array {
-  if (type === 'F32') return new Float32Array(...aligned(bytes, 4), count)
-  const values = new Float32Array(count)
-  if (type === 'F16') f16ArrayToF32(new Uint16Array(...aligned(bytes, 2), count), values)
-  else if (type === 'BF16') bf16ArrayToF32(new Uint16Array(...aligned(bytes, 2), count), values)
-  else if (type === 'Q8_0') decodeQ8(bytes, values)
-  else throw wrongType({ name, type }, 'F32, F16, BF16, Q8_0')
-  return values
-}
-
-/** Buffer and offset at which a typed array of that element size may start: the bytes themselves, or a copy. */
-function aligned(bytes: Uint8Array, elementBytes: number): [ArrayBufferLike, number] {
-  return bytes.byteOffset % elementBytes === 0 ? [bytes.buffer, bytes.byteOffset] : [bytes.slice().buffer, 0]
-}
-
 /** Blocks of 32: a binary16 scale, then 32 int8. */
-function decodeQ8(bytes: Uint8Array, out: Float32Array): void {
-  for (let block = 0, at = 0; block < out.length / 32; block++, at += 34) {
+function floatsOfQ8(bytes: Uint8Array, count: number): Float32Array {
+  const values = new Float32Array(count)
+  for (let block = 0, at = 0; block < count / 32; block++, at += 34) {
     const scale = f16ToF32(bytes[at]! | (bytes[at + 1]! << 8))
-    for (let i = 0; i < 32; i++) out[32 * block + i] = scale * ((bytes[at + 2 + i]! << 24) >> 24)
+    for (let i = 0; i < 32; i++) values[32 * block + i] = scale * ((bytes[at + 2 + i]! << 24) >> 24)
   }
+  return values
 }
 
 function checkShape(info: TensorInfo, expected: number[]): void {
