@@ -1,0 +1,107 @@
+/**
+ * The CPU backend: WebAssembly kernels on shared memory, whole steps inside WebAssembly, several threads that meet there
+ * at barriers. Pure engine code: kernels and threads arrive as arguments.
+ * See docs/adr/wasm-kernels.md for the layout and the figures behind it.
+ */
+import { EngineError } from '../../errors.ts'
+import type { SpawnThread, Thread } from '../../host.ts'
+import type { ModelSource } from '../../model/source.ts'
+import type { Backend, LoadOptions } from '../backend.ts'
+import { createMemory, instantiate, type KernelVariant } from './kernels.ts'
+import { loadWeights } from './load.ts'
+import { planModelMemory } from './model-memory.ts'
+import { createWasmOps } from './ops.ts'
+import { WasmRunner } from './runner.ts'
+import { chooseKernels, variantLabel } from './self-test.ts'
+import type { WasmThreadInit } from './thread.ts'
+
+export interface WasmBackendOptions {
+  /** The modules of out/kernels, made by build-kernels.mjs. */
+  kernels: { relaxedSimd: Uint8Array; simd: Uint8Array; scalar: Uint8Array }
+  /** null: no threads here; everything runs on the caller's. */
+  spawnThread: SpawnThread | null
+  /** Threads in all, the caller's included. */
+  threads: number
+  /** 'auto' by default: the fastest that passes its self-test. */
+  kernel?: 'auto' | KernelVariant
+}
+
+export const MAXIMUM_THREADS = 64
+
+/** Throws `backend-unavailable` when no kernel (or not the wanted one) works here, `invalid-argument`. */
+export async function createWasmBackend(options: WasmBackendOptions): Promise<Backend> {
+  const { kernels, spawnThread } = options
+  if (!(Number.isInteger(options.threads) && options.threads >= 1 && options.threads <= MAXIMUM_THREADS)) {
+    throw new EngineError('invalid-argument', 'The number of threads is out of range.', {
+      expected: `a whole number from 1 to ${MAXIMUM_THREADS}`,
+      actual: String(options.threads),
+    })
+  }
+  const threads = spawnThread === null ? 1 : options.threads
+  const { variant, module, reason } = chooseKernels(
+    { 'relaxed-simd': kernels.relaxedSimd, simd: kernels.simd, scalar: kernels.scalar },
+    options.kernel ?? 'auto',
+  )
+  const runners = new Set<WasmRunner>()
+
+  return {
+    info: {
+      name: 'wasm',
+      description: `${variantLabel(variant)}, ${threads} ${threads === 1 ? 'thread' : 'threads'}${reason ? ` (${reason})` : ''}`,
+      threads,
+      kernel: variant,
+    },
+    ops: createWasmOps(module),
+    async load(source, loadOptions = {}) {
+      const runner = await loadRunner(module, source, loadOptions, threads, spawnThread)
+      runners.add(runner)
+      return runner
+    },
+    async dispose() {
+      await Promise.all([...runners].map(runner => runner.dispose()))
+      runners.clear()
+    },
+  }
+}
+
+async function loadRunner(
+  module: WebAssembly.Module,
+  source: ModelSource,
+  options: LoadOptions,
+  threadCount: number,
+  spawnThread: SpawnThread | null,
+): Promise<WasmRunner> {
+  const plan = planModelMemory(source, threadCount)
+  let memory: WebAssembly.Memory
+  try {
+    memory = createMemory(plan.totalBytes, threadCount)
+  } catch (cause) {
+    throw new EngineError('out-of-memory', 'There is not enough memory for this model.', {
+      expected: `${plan.totalBytes} bytes`,
+      remedy: 'Close other programs, or choose a smaller model.',
+      cause,
+    })
+  }
+  plan.writeHeader(memory)
+  const kernels = instantiate(module, memory)
+  const threads: Thread[] = []
+  try {
+    for (let thread = 1; thread < threadCount; thread++) {
+      const spawned = spawnThread!({ kind: 'wasm-thread', module, memory, thread } satisfies WasmThreadInit)
+      // Awaited below; until then a failure is not "unhandled".
+      spawned.started.catch(() => {})
+      threads.push(spawned)
+    }
+    await loadWeights(source, memory, kernels, plan, options)
+    await Promise.all(threads.map(thread => thread.started))
+  } catch (error) {
+    await Promise.all(threads.map(thread => thread.terminate()))
+    if (error instanceof EngineError) throw error
+    throw new EngineError('backend-failed', 'The WebAssembly engine could not start.', {
+      actual: String(error),
+      remedy: 'Try again with one thread.',
+      cause: error,
+    })
+  }
+  return new WasmRunner(source.config, memory, kernels, plan, threads)
+}

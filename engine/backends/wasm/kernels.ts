@@ -1,0 +1,84 @@
+/**
+ * The compiled kernels as TypeScript sees them: one module in three variants, its exports, and their instantiation on a
+ * shared memory. Addresses and sizes are bytes; see kernels/ for what each function does.
+ */
+import { MASK_CODE_0, MASK_CODE_1, THREAD_COUNT } from './kernels/memory-layout.ts'
+
+export type KernelVariant = 'relaxed-simd' | 'simd' | 'scalar'
+
+export interface KernelExports {
+  absmaxQuantize(y: number, n: number, q: number, meta: number): void
+  dequantize(values: number, first: number, last: number, factor: number): void
+  embeddingIsFinite(p: number, bytes: number, type: number): number
+  gemm(
+    w: number,
+    groups: number,
+    first: number,
+    last: number,
+    tokens: number,
+    q: number,
+    qRowBytes: number,
+    meta: number,
+    out: number,
+    outRowBytes: number,
+  ): void
+  gemv(w: number, q: number, groups: number, qSum: number, first: number, last: number, out: number): void
+  glu(gate: number, up: number, first: number, last: number): void
+  mlgru(
+    input: number,
+    forget: number,
+    lowerBound: number,
+    state: number,
+    out: number,
+    first: number,
+    last: number,
+  ): void
+  mlgruOutput(g: number, h: number, gate: number, n: number, outNorm: number, epsilon: number, out: number): void
+  repackCodes(raw: number, rows: number, inputs: number, codes: number, out: number): void
+  repackTq1(raw: number, rows: number, inputs: number, codes: number, out: number): number
+  repackTq2(raw: number, rows: number, inputs: number, codes: number, out: number): number
+  rmsNorm(x: number, n: number, weight: number, epsilon: number, out: number): void
+  sigmoidRange(h: number, gate: number, first: number, last: number): void
+  runCommand(): void
+  workerLoop(thread: number, seen: number): void
+}
+
+export const PAGE_BYTES = 65_536
+/** The most that 32-bit addresses reach, less a page, so that no end of a buffer wraps to 0. */
+export const MAXIMUM_MEMORY_BYTES = 65_535 * PAGE_BYTES
+
+/** A shared memory of at least `bytes`, ready for kernels of one thread. Throws RangeError when there is none to have. */
+export function createMemory(bytes: number, threads: number): WebAssembly.Memory {
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE_BYTES), maximum: 65_536, shared: true })
+  new Uint8Array(memory.buffer, MASK_CODE_0, 16).fill(0x03)
+  new Uint8Array(memory.buffer, MASK_CODE_1, 16).fill(0x0c)
+  new Int32Array(memory.buffer)[THREAD_COUNT / 4] = threads
+  return memory
+}
+
+export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports {
+  return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports
+}
+
+/** Rows are stored in blocks of 16, inputs in groups of 4. */
+export const paddedRows = (rows: number): number => Math.ceil(rows / 16) * 16
+export const inputGroups = (inputs: number): number => Math.ceil(inputs / 4)
+/** Bytes of a ternary matrix in the kernels' layout. */
+export const matrixBytes = (rows: number, inputs: number): number => paddedRows(rows) * inputGroups(inputs)
+/** Scratch of the repack kernels: 16 rows of codes, a byte each. */
+export const repackScratchBytes = (inputs: number): number => 16 * 256 * Math.ceil(inputs / 256)
+
+/** Gives out addresses one after another, 64-byte aligned. It frees nothing. */
+export class AddressSpace {
+  end: number
+
+  constructor(start: number) {
+    this.end = start
+  }
+
+  allocate(bytes: number): number {
+    const address = this.end
+    this.end = Math.ceil((address + bytes) / 64) * 64
+    return address
+  }
+}

@@ -1,0 +1,11 @@
+/** What the module exports: the command loop, single operations, and what loading needs. Compiled three times. */
+export { absmaxQuantize } from './absmax-quantize'
+export { gemm } from './bitlinear-gemm'
+export { gemv } from './bitlinear-gemv'
+export { dequantize } from './dequantize'
+export { embeddingIsFinite } from './embedding'
+export { glu } from './glu'
+export { mlgru, mlgruOutput, sigmoidRange } from './mlgru'
+export { repackCodes, repackTq1, repackTq2 } from './repack'
+export { rmsNorm } from './rms-norm'
+export { runCommand, workerLoop } from './thread'

@@ -1,0 +1,60 @@
+/** Reads memory and does nothing else: the limit that decode is measured against. */
+import { COMMAND_ADDRESS, COMMAND_BYTES, COMMAND_COUNT } from './memory-layout'
+import { privateBuffer } from './step'
+import { shareStart } from './work-split'
+
+/** Runs COMMAND_READ_MEMORY: the thread's share of the range, as four far-apart streams, several times over. */
+export function readMemory(thread: i32, threads: i32): void {
+  const units = load<i32>(COMMAND_BYTES) >> 8
+  const first = shareStart(units, thread, threads)
+  const stream = (<usize>(shareStart(units, thread + 1, threads) - first)) << 6
+  const start = load<usize>(COMMAND_ADDRESS) + ((<usize>first) << 8)
+  let sum: u64 = 0
+  for (let pass = load<i32>(COMMAND_COUNT); pass > 0; pass--) sum += readStreams(start, stream)
+  // Kept, or the reads could be dropped.
+  store<u64>(privateBuffer(thread, 0), sum)
+}
+
+function readStreams(p0: usize, bytes: usize): u64 {
+  const end = p0 + bytes
+  let p1 = p0 + bytes
+  let p2 = p1 + bytes
+  let p3 = p2 + bytes
+  if (ASC_FEATURE_SIMD) {
+    let a = i32x4.splat(0)
+    let b = i32x4.splat(0)
+    let c = i32x4.splat(0)
+    let d = i32x4.splat(0)
+    for (; p0 < end; p0 += 64) {
+      a = v128.xor(
+        v128.xor(a, v128.load(p0)),
+        v128.xor(v128.load(p0, 16), v128.xor(v128.load(p0, 32), v128.load(p0, 48))),
+      )
+      b = v128.xor(
+        v128.xor(b, v128.load(p1)),
+        v128.xor(v128.load(p1, 16), v128.xor(v128.load(p1, 32), v128.load(p1, 48))),
+      )
+      c = v128.xor(
+        v128.xor(c, v128.load(p2)),
+        v128.xor(v128.load(p2, 16), v128.xor(v128.load(p2, 32), v128.load(p2, 48))),
+      )
+      d = v128.xor(
+        v128.xor(d, v128.load(p3)),
+        v128.xor(v128.load(p3, 16), v128.xor(v128.load(p3, 32), v128.load(p3, 48))),
+      )
+      p1 += 64
+      p2 += 64
+      p3 += 64
+    }
+    const all = v128.xor(v128.xor(a, b), v128.xor(c, d))
+    return i64x2.extract_lane(all, 0) ^ i64x2.extract_lane(all, 1)
+  }
+  let sum: u64 = 0
+  for (; p0 < end; p0 += 8) {
+    sum ^= load<u64>(p0) ^ load<u64>(p1) ^ load<u64>(p2) ^ load<u64>(p3)
+    p1 += 8
+    p2 += 8
+    p3 += 8
+  }
+  return sum
+}

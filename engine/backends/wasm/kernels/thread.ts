@@ -1,0 +1,47 @@
+/** The command loop: how a command reaches every thread and how its end is known. */
+import { barrier, waitForChange } from './barrier'
+import {
+  COMMAND,
+  COMMAND_DECODE,
+  COMMAND_EXIT,
+  COMMAND_GEMM_ONLY,
+  COMMAND_GEMV_ONLY,
+  COMMAND_GENERATION,
+  COMMAND_PREFILL,
+  COMMAND_READ_MEMORY,
+  COMMAND_SLEEPERS,
+  THREAD_COUNT,
+} from './memory-layout'
+import { readMemory } from './memory-read'
+import { prefill } from './prefill'
+import { productsOnly } from './product-only'
+import { decode } from './step'
+
+/** A worker's life: waits for commands, runs its share of each, returns on COMMAND_EXIT. `seen`: the generation at birth. */
+export function workerLoop(thread: i32, seen: i32): void {
+  for (;;) {
+    waitForChange(COMMAND_GENERATION, seen, COMMAND_SLEEPERS, true)
+    seen++
+    if (load<i32>(COMMAND) === COMMAND_EXIT) return
+    runShare(thread)
+  }
+}
+
+/** The caller's side: gives the command in the header to all threads, runs the first thread's share, waits for the others. */
+export function runCommand(): void {
+  atomic.add<i32>(COMMAND_GENERATION, 1)
+  if (atomic.load<i32>(COMMAND_SLEEPERS) !== 0) atomic.notify(COMMAND_GENERATION, -1)
+  if (load<i32>(COMMAND) !== COMMAND_EXIT) runShare(0)
+}
+
+function runShare(thread: i32): void {
+  const threads = load<i32>(THREAD_COUNT)
+  const kind = load<i32>(COMMAND)
+  if (kind === COMMAND_DECODE) decode(thread, threads)
+  else if (kind === COMMAND_PREFILL) prefill(thread, threads)
+  else if (kind === COMMAND_READ_MEMORY) readMemory(thread, threads)
+  else if (kind === COMMAND_GEMV_ONLY) productsOnly(thread, threads, false)
+  else if (kind === COMMAND_GEMM_ONLY) productsOnly(thread, threads, true)
+  // The results of all are there, and no thread still reads this command when the next is written.
+  barrier()
+}

@@ -1,0 +1,238 @@
+/**
+ * A loaded model: commands to the kernel threads, and recurrent states as slots behind the weights. The calling thread
+ * is the first of the threads; a command returns when all have finished. It samples nothing and keeps no tokens.
+ */
+import { cancelled, EngineError } from '../../errors.ts'
+import type { Thread } from '../../host.ts'
+import { type ModelConfig, stateBytes } from '../../model/config.ts'
+import { checkTokenIds } from '../../model/token-ids.ts'
+import type { PortableState, PrefillOptions, Runner, RunnerMemory, RunnerState } from '../backend.ts'
+import * as layout from './kernels/memory-layout.ts'
+import { type KernelExports, MAXIMUM_MEMORY_BYTES, PAGE_BYTES, paddedRows } from './kernels.ts'
+import type { ModelMemory } from './model-memory.ts'
+
+const LOGITS = { none: layout.LOGITS_NONE, last: layout.LOGITS_LAST, all: layout.LOGITS_ALL } as const
+
+export class WasmRunner implements Runner {
+  readonly config: ModelConfig
+  private readonly memoryObject: WebAssembly.Memory
+  private readonly kernels: KernelExports
+  private readonly plan: ModelMemory
+  private readonly threads: Thread[]
+  /** The header as words: the command goes here. */
+  private readonly header: Int32Array
+  /** [V] */
+  private readonly logits: Float32Array
+  private readonly slotBytes: number
+  /** Addresses by state id. */
+  private readonly slots = new Map<number, number>()
+  private readonly freeSlots: number[] = []
+  private nextStateId = 1
+  /** Where the next slot goes when none is free. */
+  private end: number
+  private failure: EngineError | null = null
+
+  constructor(
+    config: ModelConfig,
+    memory: WebAssembly.Memory,
+    kernels: KernelExports,
+    plan: ModelMemory,
+    threads: Thread[],
+  ) {
+    this.config = config
+    this.memoryObject = memory
+    this.kernels = kernels
+    this.plan = plan
+    this.threads = threads
+    this.header = new Int32Array(memory.buffer, 0, layout.HEADER_BYTES / 4)
+    this.logits = new Float32Array(memory.buffer, plan.scratch.logits, config.vocabularySize)
+    this.slotBytes = Math.ceil(stateBytes(config) / 64) * 64
+    this.end = plan.totalBytes
+  }
+
+  createState(): RunnerState {
+    this.checkAlive()
+    const address = this.freeSlots.pop() ?? this.addSlot()
+    this.slotFloats(address).fill(0)
+    const id = this.nextStateId++
+    this.slots.set(id, address)
+    return { id }
+  }
+
+  cloneState(state: RunnerState): RunnerState {
+    const from = this.addressOf(state)
+    const clone = this.createState()
+    this.slotFloats(this.addressOf(clone)).set(this.slotFloats(from))
+    return clone
+  }
+
+  disposeState(state: RunnerState): void {
+    const address = this.slots.get(state.id)
+    if (address === undefined) return
+    this.slots.delete(state.id)
+    this.freeSlots.push(address)
+  }
+
+  exportState(state: RunnerState): PortableState {
+    const { layerCount, stateWidth } = this.config
+    const values = new Float32Array(layerCount * stateWidth)
+    values.set(this.slotFloats(this.addressOf(state)))
+    return { layerCount, stateWidth, values, numericMode: 'float32' }
+  }
+
+  importState(state: RunnerState, portable: PortableState): void {
+    const { layerCount, stateWidth } = this.config
+    if (
+      portable.layerCount !== layerCount ||
+      portable.stateWidth !== stateWidth ||
+      portable.values.length !== layerCount * stateWidth
+    ) {
+      throw new EngineError('state-mismatch', 'The state has another shape than the model.', {
+        expected: `${layerCount} x ${stateWidth} numbers`,
+        actual: `${portable.layerCount} x ${portable.stateWidth}, ${portable.values.length} numbers`,
+        remedy: 'Load the model that the state was made with.',
+      })
+    }
+    this.slotFloats(this.addressOf(state)).set(portable.values)
+  }
+
+  async prefill(state: RunnerState, tokens: ArrayLike<number>, options: PrefillOptions): Promise<Float32Array | null> {
+    checkTokenIds(tokens, this.config.vocabularySize)
+    const total = tokens.length
+    for (let first = 0; first < total; ) {
+      if (options.signal?.aborted) throw cancelled()
+      const count = Math.min(this.plan.chunkTokens, total - first)
+      const done = first + count
+      // Only now is it known that the state still lives: the last await may have disposed it.
+      const address = this.addressOf(state)
+      const { tokenIds, tokenStates } = this.plan.scratch
+      const ids = new Int32Array(this.memoryObject.buffer, tokenIds, count)
+      for (let t = 0; t < count; t++) ids[t] = tokens[first + t]
+      new Int32Array(this.memoryObject.buffer, tokenStates, count).fill(address)
+      const logits = options.logits === 'last' && done < total ? 'none' : options.logits
+      this.header[layout.COMMAND_COUNT / 4] = count
+      this.header[layout.COMMAND_LOGITS / 4] = LOGITS[logits]
+      this.run(layout.COMMAND_PREFILL)
+      if (options.logits === 'all') await options.onLogits?.(this.copyLogits(count), first, count)
+      await options.onProgress?.(done)
+      first = done
+      if (done === total && options.logits === 'last') return this.logits
+    }
+    return null
+  }
+
+  decode(state: RunnerState, token: number): Float32Array {
+    const address = this.addressOf(state)
+    if (!(Number.isInteger(token) && token >= 0 && token < this.config.vocabularySize)) {
+      checkTokenIds([token], this.config.vocabularySize)
+    }
+    this.header[layout.COMMAND_COUNT / 4] = token
+    this.header[layout.COMMAND_STATE / 4] = address
+    this.run(layout.COMMAND_DECODE)
+    return this.logits
+  }
+
+  memory(): RunnerMemory {
+    return {
+      weightBytes: this.plan.weightBytes,
+      stateBytes: this.slots.size * this.slotBytes,
+      scratchBytes: this.plan.scratchBytes,
+    }
+  }
+
+  async dispose(): Promise<void> {
+    if (this.failure === null) {
+      this.failure = new EngineError('model-not-loaded', 'The model was unloaded.')
+      this.header[layout.COMMAND / 4] = layout.COMMAND_EXIT
+      this.kernels.runCommand()
+    }
+    await Promise.all(this.threads.map(thread => thread.terminate()))
+    this.slots.clear()
+  }
+
+  /** Reads all weights `passes` times on all threads and does nothing with them; the bytes read. For benchmarks. */
+  readWeights(passes: number): number {
+    const bytes = Math.floor(this.plan.weightBytes / 256) * 256
+    this.header[layout.COMMAND_COUNT / 4] = passes
+    this.header[layout.COMMAND_ADDRESS / 4] = 0
+    this.header[layout.COMMAND_BYTES / 4] = bytes
+    this.run(layout.COMMAND_READ_MEMORY)
+    return bytes * passes
+  }
+
+  /** Only the matrix products of one decode step (1 token) or of a prefill chunk without the head. For benchmarks. */
+  runProducts(tokens: number): void {
+    this.header[layout.COMMAND_COUNT / 4] = tokens
+    this.run(tokens === 1 ? layout.COMMAND_GEMV_ONLY : layout.COMMAND_GEMM_ONLY)
+  }
+
+  /** Tokens of a full prefill chunk. */
+  get chunkTokens(): number {
+    return this.plan.chunkTokens
+  }
+
+  private run(command: number): void {
+    this.checkAlive()
+    this.header[layout.COMMAND / 4] = command
+    try {
+      this.kernels.runCommand()
+    } catch (cause) {
+      const timedOut = this.header[layout.FAILURE / 4] === layout.FAILURE_TIMEOUT
+      this.failure = new EngineError('backend-failed', 'The WebAssembly engine failed in mid-computation.', {
+        actual: timedOut ? 'a thread did not answer within 20 seconds' : String(cause),
+        remedy: 'Load the model again; if it happens again, use fewer threads.',
+        cause,
+      })
+      Atomics.store(this.header, layout.FAILURE / 4, this.header[layout.FAILURE / 4] || layout.FAILURE_TRAP)
+      Atomics.notify(this.header, layout.COMMAND_GENERATION / 4)
+      Atomics.notify(this.header, layout.BARRIER_GENERATION / 4)
+      throw this.failure
+    }
+  }
+
+  private checkAlive(): void {
+    if (this.failure !== null) throw this.failure
+  }
+
+  private addressOf(state: RunnerState): number {
+    const address = this.slots.get(state.id)
+    if (address === undefined) throw new EngineError('session-not-found', `The state ${state.id} was disposed.`)
+    return address
+  }
+
+  private addSlot(): number {
+    const address = this.end
+    const missing = address + this.slotBytes - this.memoryObject.buffer.byteLength
+    if (missing > 0) {
+      try {
+        if (address + this.slotBytes > MAXIMUM_MEMORY_BYTES) throw new RangeError('32-bit addresses are used up')
+        this.memoryObject.grow(Math.ceil(missing / PAGE_BYTES))
+      } catch (cause) {
+        throw new EngineError('out-of-memory', 'There is no memory for another conversation.', {
+          expected: `${this.slotBytes} bytes`,
+          actual: `${this.slots.size} conversations are open`,
+          remedy: 'Close some conversations.',
+          cause,
+        })
+      }
+    }
+    this.end = address + this.slotBytes
+    return address
+  }
+
+  private slotFloats(address: number): Float32Array {
+    return new Float32Array(this.memoryObject.buffer, address, this.config.layerCount * this.config.stateWidth)
+  }
+
+  /** [count, V] without the padding of rows. */
+  private copyLogits(count: number): Float32Array {
+    const { vocabularySize } = this.config
+    const row = paddedRows(vocabularySize)
+    const padded = new Float32Array(this.memoryObject.buffer, this.plan.scratch.logits, count * row)
+    const logits = new Float32Array(count * vocabularySize)
+    for (let t = 0; t < count; t++) {
+      logits.set(padded.subarray(t * row, t * row + vocabularySize), t * vocabularySize)
+    }
+    return logits
+  }
+}
