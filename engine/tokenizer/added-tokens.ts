@@ -13,6 +13,9 @@ export interface AddedTokenMatch {
   end: number
 }
 
+/** UTF-16 units; tokenizer.json is checked for it. */
+export const MAX_TOKEN_LENGTH = 256
+
 interface TrieNode {
   children: Map<number, TrieNode>
   token: AddedToken | null
@@ -67,6 +70,20 @@ export class AddedTokenFinder {
       done = end
     }
     return matches
+  }
+
+  /**
+   * Where the text's end may begin a token that text after it would complete ("…<|en"): the longest such end, white
+   * space behind it left aside. -1 when there is none.
+   */
+  beginningAtEnd(text: string): number {
+    const end = text.trimEnd().length
+    for (let start = Math.max(0, end - MAX_TOKEN_LENGTH); start < end; start++) {
+      let node: TrieNode | undefined = this.#root
+      for (let i = start; node !== undefined && i < end; i++) node = node.children.get(text.charCodeAt(i))
+      if (node !== undefined && node.children.size > 0) return start
+    }
+    return -1
   }
 
   #longestAt(

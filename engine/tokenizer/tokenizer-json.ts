@@ -6,11 +6,11 @@
 import * as v from 'valibot'
 import { EngineError } from '../errors.ts'
 import { CONFIG_LIMITS } from '../model/config.ts'
+import { MAX_TOKEN_LENGTH } from './added-tokens.ts'
 
 const LIMITS = {
   /** UTF-16 units of one token. */
   tokenLength: 1024,
-  addedTokenLength: 256,
   merges: 4 * CONFIG_LIMITS.vocabularySize,
   componentDepth: 8,
   components: 64,
@@ -69,7 +69,7 @@ const fileSchema = v.looseObject({
     v.array(
       v.object({
         id: v.pipe(v.number(), v.integer(), v.minValue(0)),
-        content: v.pipe(v.string(), v.minLength(1), v.maxLength(LIMITS.addedTokenLength)),
+        content: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_TOKEN_LENGTH)),
         single_word: flag,
         lstrip: flag,
         rstrip: flag,
