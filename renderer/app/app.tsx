@@ -78,7 +78,9 @@ export function App() {
       <a className="skip-link" href="#composer" onClick={skipToComposer}>
         {strings.app.skipToComposer}
       </a>
-      {regions.isOpen.chats ? <ChatList onPick={regions.closeDrawer} /> : null}
+      {regions.isOpen.chats ? (
+        <ChatList onPick={regions.closeDrawer} onClose={regions.drawer === 'chats' ? regions.closeDrawer : null} />
+      ) : null}
       <div className="centre" inert={regions.drawer !== null}>
         <Header isOpen={regions.isOpen} onToggle={regions.toggle} onShowShortcuts={() => setShowShortcuts(true)} />
         <ConnectionBanner />
@@ -88,7 +90,9 @@ export function App() {
           <Composer inputRef={composer} />
         </main>
       </div>
-      {regions.isOpen.instruments ? <Instruments /> : null}
+      {regions.isOpen.instruments ? (
+        <Instruments onClose={regions.drawer === 'instruments' ? regions.closeDrawer : null} />
+      ) : null}
       {regions.drawer === null ? null : (
         <button
           type="button"

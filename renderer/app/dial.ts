@@ -5,9 +5,9 @@
 import type { Transport } from '../../contract/rpc.ts'
 import type { Dial, Line } from '../stores/connection.ts'
 
-/** What main/electron/preload.ts puts on the window. */
+/** What main/electron/preload.ts puts on the window: the port comes as a message event with the data "tern-port". */
 interface TernBridge {
-  connect(): Promise<MessagePort>
+  connect(): void
 }
 declare global {
   interface Window {
@@ -66,11 +66,32 @@ function dialWebSocket(url: URL): Promise<Line> {
 }
 
 async function dialPort(bridge: TernBridge): Promise<Line> {
-  const port = await bridge.connect()
+  const port = await requestPort(bridge)
   const { transport, deliver } = createTransport(message => port.postMessage(message))
   const closed = new Promise<void>(settle => {
     port.addEventListener('close', () => settle())
   })
   port.onmessage = event => deliver(event.data)
   return { transport, closed, close: () => port.close() }
+}
+
+function requestPort(bridge: TernBridge): Promise<MessagePort> {
+  return new Promise((resolve, reject) => {
+    const done = () => {
+      clearTimeout(timer)
+      window.removeEventListener('message', onMessage)
+    }
+    const timer = setTimeout(() => {
+      done()
+      reject(new Error('the host does not answer'))
+    }, DIAL_TIMEOUT_MS)
+    const onMessage = (event: MessageEvent) => {
+      const [port] = event.ports
+      if (event.source !== window || event.data !== 'tern-port' || port === undefined) return
+      done()
+      resolve(port)
+    }
+    window.addEventListener('message', onMessage)
+    bridge.connect()
+  })
 }

@@ -168,25 +168,33 @@ export function createChatsStore(client: AppClient, schedule: Schedule, memo: Me
     }
   }
 
-  const watch = (chatId: string) => {
-    watching?.cancel()
+  const unwatch = () => {
+    const before = watching
+    watching = null
+    before?.cancel()
     appended.clear()
+  }
+
+  const watch = (chatId: string) => {
     const subscription = client.subscribe('chat.watch', { chatId }, receive)
     watching = subscription
-    subscription.ended.catch(error => {
-      if (watching !== subscription) return
-      watching = null
-      show(null)
-      setState({ failure: toErrorData(error) })
-    })
+    subscription.ended.then(
+      () => {
+        // Not ended by us: the chat was deleted, in another window.
+        if (watching !== subscription) return
+        show(null)
+        void list()
+      },
+      error => {
+        if (watching !== subscription) return
+        show(null)
+        setState({ failure: toErrorData(error) })
+      },
+    )
   }
 
   const show = (chatId: string | null) => {
-    if (chatId === null) {
-      watching?.cancel()
-      watching = null
-      appended.clear()
-    }
+    unwatch()
     setState({ currentId: chatId, chat: null, live: null })
     remember(OPEN_CHAT_KEY, chatId ?? '')
     if (chatId !== null) watch(chatId)
@@ -325,7 +333,7 @@ export function createChatsStore(client: AppClient, schedule: Schedule, memo: Me
 
     dispose() {
       void finishRemove()
-      watching?.cancel()
+      unwatch()
     },
   }
 }

@@ -9,6 +9,8 @@ import type { AppClient } from './connection.ts'
 export const TRACE_SPAN_MS = 120_000
 /** Two samples a second over the span, and some to spare for a faster host. */
 const CAPACITY = 300
+/** Without a sample for so long, the latest one says nothing of now: instruments show a dash. */
+const STALE_AFTER_MS = 3_000
 
 export interface MemorySample {
   sampledAtMs: number
@@ -43,6 +45,8 @@ export function createMemoryStore(client: AppClient): MemoryStore {
   const listeners = new Set<() => void>()
   let watchers = 0
   let stop = () => {}
+  let staleTimer: ReturnType<typeof setTimeout> | undefined
+  const forget = () => latest.setState({ sample: null })
 
   const take = (sample: MemorySample) => {
     const at = written % CAPACITY
@@ -51,6 +55,8 @@ export function createMemoryStore(client: AppClient): MemoryStore {
     residents[at] = sample.memory.processRssBytes ?? Number.NaN
     written += 1
     latest.setState({ sample })
+    clearTimeout(staleTimer)
+    staleTimer = setTimeout(forget, STALE_AFTER_MS)
     for (const listener of listeners) listener()
   }
 
@@ -77,7 +83,10 @@ export function createMemoryStore(client: AppClient): MemoryStore {
       return () => {
         if (!watching) return
         watching = false
-        if (--watchers === 0) stop()
+        if (--watchers > 0) return
+        stop()
+        clearTimeout(staleTimer)
+        forget()
       }
     },
   }

@@ -2,7 +2,7 @@
 
 export const DASH = '–'
 
-const THIN_SPACE = '\u202f'
+const NO_BREAK_SPACE = '\u00a0'
 const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 const fixed = [0, 1, 2].map(
   digits => new Intl.NumberFormat('en', { minimumFractionDigits: digits, maximumFractionDigits: digits }),
@@ -27,7 +27,7 @@ export function formatBytes(bytes: Measured): string {
     value /= 1024
     unit += 1
   }
-  return `${Number.isInteger(value) ? grouped.format(value) : threeDigits(value)}${THIN_SPACE}${BINARY[unit]}`
+  return `${Number.isInteger(value) ? grouped.format(value) : threeDigits(value)}${NO_BREAK_SPACE}${BINARY[unit]}`
 }
 
 /** Tokens a second, without the unit: "8.4", "112". */
@@ -39,24 +39,24 @@ export function formatRate(tokensPerSecond: Measured): string {
 /** "118 ms", "1.42 s", "2 min 5 s". */
 export function formatDuration(milliseconds: Measured): string {
   if (missing(milliseconds)) return DASH
-  if (milliseconds < 999.5) return `${fixed[0]!.format(milliseconds)}${THIN_SPACE}ms`
-  if (milliseconds < 59_950) return `${threeDigits(milliseconds / 1000)}${THIN_SPACE}s`
+  if (milliseconds < 999.5) return `${fixed[0]!.format(milliseconds)}${NO_BREAK_SPACE}ms`
+  if (milliseconds < 59_950) return `${threeDigits(milliseconds / 1000)}${NO_BREAK_SPACE}s`
   const seconds = Math.round(milliseconds / 1000)
-  return `${Math.floor(seconds / 60)}${THIN_SPACE}min ${seconds % 60}${THIN_SPACE}s`
+  return `${Math.floor(seconds / 60)}${NO_BREAK_SPACE}min ${seconds % 60}${NO_BREAK_SPACE}s`
 }
 
 /** Parameter counts: "97.6 M", "1.30 B". */
 export function formatParameters(count: Measured): string {
   if (missing(count)) return DASH
-  if (count >= 999.5e6) return `${threeDigits(count / 1e9)}${THIN_SPACE}B`
-  if (count >= 999.5e3) return `${threeDigits(count / 1e6)}${THIN_SPACE}M`
+  if (count >= 999.5e6) return `${threeDigits(count / 1e9)}${NO_BREAK_SPACE}B`
+  if (count >= 999.5e3) return `${threeDigits(count / 1e6)}${NO_BREAK_SPACE}M`
   return grouped.format(count)
 }
 
 export const formatCount = (count: Measured): string => (missing(count) ? DASH : grouped.format(count))
 
 export const formatPercent = (fraction: Measured): string =>
-  missing(fraction) ? DASH : `${grouped.format(fraction * 100)}${THIN_SPACE}%`
+  missing(fraction) ? DASH : `${grouped.format(fraction * 100)}${NO_BREAK_SPACE}%`
 
 /** The round figure at or above `bytes` that ends an axis: 1, 2, 4, 8... of a binary unit. */
 export function axisEndBytes(bytes: number): number {

@@ -1,10 +1,10 @@
 /** Debian's Chromium under Playwright, and pages that collect everything that went wrong in them. */
-import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { findChromium } from '../chromium.ts'
 
-const CHROMIUM = '/usr/bin/chromium'
+const chromiumPath = findChromium()
 const FLAGS = [
   '--headless',
   '--no-sandbox',
@@ -17,9 +17,9 @@ const FLAGS = [
 ]
 
 /** Why no browser test can run here; null when it can. `npm test` installs Chromium where it may. */
-export const noChromiumReason = existsSync(CHROMIUM) ? null : `${CHROMIUM} is not installed (apt-get install chromium)`
+export const noChromiumReason = chromiumPath === null ? 'no Chromium is installed; see what npm test says' : null
 
-export const launchChromium = (): Promise<Browser> => chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
+export const launchChromium = (): Promise<Browser> => chromium.launch({ executablePath: chromiumPath!, args: FLAGS })
 
 export interface WatchedPage {
   page: Page

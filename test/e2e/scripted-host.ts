@@ -178,7 +178,7 @@ export async function startScriptedHost(rendererDirectory?: string, port?: numbe
   const connect = (transport: Transport): Server =>
     serve(appApi, transport, {
       calls: {
-        'app.info': () => ({ version: '0.1.0', shell: 'browser', platform: 'linux' }),
+        'app.info': () => ({ version: '0.1.0', shell: 'browser' as const, platform: 'linux' }),
         'engine.retry': () => host.setStatus(READY),
         'chat.list': () =>
           [...chats.values()].map(chat => ({

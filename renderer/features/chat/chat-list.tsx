@@ -6,8 +6,8 @@ import { IconButton } from '../../ui/icon-button.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { Mark } from '../../ui/mark.tsx'
 
-/** `onPick` is called when a chat was chosen: a drawer closes then. */
-export function ChatList({ onPick }: { onPick(): void }) {
+/** `onPick` is called when a chat was chosen: a drawer closes then. `onClose` is given while the region is a drawer. */
+export function ChatList({ onPick, onClose }: { onPick(): void; onClose: (() => void) | null }) {
   const { chats } = useStores()
   const isNew = useChats(state => state.currentId === null)
   const version = useEngine(state => state.info?.version ?? null)
@@ -18,6 +18,7 @@ export function ChatList({ onPick }: { onPick(): void }) {
           <Mark />
           {strings.app.name}
         </p>
+        {onClose === null ? null : <IconButton icon="close" label={strings.chats.close} onClick={onClose} autoFocus />}
       </div>
       <button
         type="button"

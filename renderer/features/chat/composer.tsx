@@ -15,7 +15,7 @@ function useObstacle(draft: string): string | null {
   const phase = useEngine(state => state.status?.phase ?? 'starting')
   if (connection === 'lost') return words.lost
   if (connection === 'connecting') return words.connecting
-  if (phase !== 'ready') return words[phase]
+  if (phase === 'failed') return words.failed
   return draft.length > LONGEST_MESSAGE ? words.tooLong : null
 }
 
@@ -24,8 +24,16 @@ export function Composer({ inputRef }: { inputRef: RefObject<HTMLTextAreaElement
   const draft = useChats(draftOf)
   const replying = useChats(isReplying)
   const obstacle = useObstacle(draft)
+  const phase = useEngine(state => state.status?.phase ?? 'starting')
   const isSmall = useEngine(state => (state.lastLoaded?.model.parameterCount ?? Number.POSITIVE_INFINITY) < 300e6)
   const words = strings.composer
+  const note =
+    obstacle ??
+    (phase === 'starting' || phase === 'loading' || phase === 'restarting'
+      ? words.waits[phase]
+      : isSmall
+        ? words.disclaimer
+        : '')
 
   useEffect(() => {
     if (window.matchMedia('(pointer: fine)').matches) inputRef.current?.focus()
@@ -74,7 +82,7 @@ export function Composer({ inputRef }: { inputRef: RefObject<HTMLTextAreaElement
         )}
       </div>
       <p className="composer-note" id="composer-note">
-        <span>{obstacle ?? (isSmall ? words.disclaimer : '')}</span>
+        <span>{note}</span>
         <span className="composer-hint">{words.hint}</span>
       </p>
     </form>

@@ -1,4 +1,4 @@
-import { useEngine, useStores } from '../../app/stores.ts'
+import { useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { Mark } from '../../ui/mark.tsx'
 
@@ -6,7 +6,7 @@ import { Mark } from '../../ui/mark.tsx'
 export function EmptyChat() {
   const { chats } = useStores()
   const model = useEngine(state => state.lastLoaded?.model ?? null)
-  const ready = useEngine(state => state.status?.phase === 'ready')
+  const connected = useConnection(state => state.phase === 'open')
   // Examples and the warning are about small models, such as the one that ships with the app.
   const isSmall = model !== null && model.parameterCount < 300e6
 
@@ -23,7 +23,7 @@ export function EmptyChat() {
       <ul className="examples" aria-label={strings.empty.examplesLabel}>
         {strings.empty.examples.map(example => (
           <li key={example}>
-            <button type="button" disabled={!ready} onClick={() => start(example)}>
+            <button type="button" disabled={!connected} onClick={() => start(example)}>
               {example}
             </button>
           </li>

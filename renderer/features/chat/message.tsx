@@ -92,7 +92,9 @@ function Outcome({ message }: { message: ChatMessage }) {
     message.status === 'failed'
       ? words.failed
       : message.status === 'interrupted'
-        ? words.interrupted
+        ? message.content === ''
+          ? words.interruptedEmpty
+          : words.interrupted
         : message.status === 'stopped'
           ? words.stopped
           : message.finishReason === 'max-tokens'
@@ -105,8 +107,14 @@ function Outcome({ message }: { message: ChatMessage }) {
 
 function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean }) {
   const { chats } = useStores()
-  const ready = useEngine(state => state.status?.phase === 'ready')
+  const phase = useEngine(state => state.status?.phase ?? 'starting')
+  const connected = useConnection(state => state.phase === 'open')
   const words = strings.reply
+  const obstacle = !connected
+    ? strings.composer.disabled.lost
+    : phase === 'failed'
+      ? strings.composer.disabled.failed
+      : undefined
   const failed = message.status === 'failed' || message.content === ''
   return (
     <>
@@ -115,7 +123,8 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
           <button
             type="button"
             className="quiet-button emphatic"
-            disabled={!ready}
+            disabled={obstacle !== undefined}
+            title={obstacle}
             onClick={() => void chats.continueReply()}
           >
             <Icon name="continue" />
@@ -124,7 +133,13 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
         ) : null}
         {message.content === '' ? null : <CopyButton label={words.copy} text={() => message.content} />}
         {isLast ? (
-          <button type="button" className="quiet-button" disabled={!ready} onClick={() => void chats.regenerate()}>
+          <button
+            type="button"
+            className="quiet-button"
+            disabled={obstacle !== undefined}
+            title={obstacle}
+            onClick={() => void chats.regenerate()}
+          >
             <Icon name="again" />
             {failed ? words.tryAgain : words.regenerate}
           </button>

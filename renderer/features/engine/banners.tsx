@@ -1,5 +1,5 @@
 /** Quiet lines above the conversation: the host is gone, the engine restarts, a model loads again. */
-import { useConnection, useEngine, useStores } from '../../app/stores.ts'
+import { useChats, useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { formatPercent } from '../../ui/units.ts'
 
@@ -26,6 +26,7 @@ export function ConnectionBanner() {
 export function EngineBanner() {
   const status = useEngine(state => state.status)
   const everLoaded = useEngine(state => state.lastLoaded !== null)
+  const hasMessages = useChats(state => (state.chat?.messages.length ?? 0) > 0)
   const lost = useConnection(state => state.phase === 'lost')
   if (lost || status === null) return null
   if (status.phase === 'restarting')
@@ -41,7 +42,7 @@ export function EngineBanner() {
         <progress aria-label={strings.engine.restarting} />
       </div>
     )
-  if (status.phase === 'loading' && everLoaded)
+  if (status.phase === 'loading' && (everLoaded || hasMessages))
     return (
       <div className="banner" role="status">
         <p>{strings.engine.loading(status.modelName)}</p>

@@ -1,13 +1,24 @@
 /** The right region: the model in use, the speed of the reply in sight, the engine's memory. */
 import { useChats, useEngine } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
+import { IconButton } from '../../ui/icon-button.tsx'
 import { DASH, formatBytes, formatDuration, formatParameters, formatPercent, formatRate } from '../../ui/units.ts'
 import { MemoryGauge } from './memory-gauge.tsx'
 import { Reading } from './reading.tsx'
 
-export function Instruments() {
+/** `onClose` is given while the region is a drawer. */
+export function Instruments({ onClose }: { onClose: (() => void) | null }) {
   return (
     <aside className="instruments" aria-label={strings.instruments.region}>
+      {onClose === null ? null : (
+        <IconButton
+          className="drawer-close"
+          icon="close"
+          label={strings.instruments.close}
+          onClick={onClose}
+          autoFocus
+        />
+      )}
       <Speed />
       <MemoryGauge />
       <Model />
@@ -32,8 +43,11 @@ function Speed() {
         <Reading name={words.firstToken} value={isLive ? DASH : formatDuration(stats?.ttftMs)} />
         <Reading
           name={words.prefill}
-          value={isLive ? DASH : formatRate(stats?.prefillTokensPerSecond)}
-          detail={!isLive && stats?.prefillTokensPerSecond != null ? words.tokensPerSecond : undefined}
+          value={
+            isLive || stats?.prefillTokensPerSecond == null
+              ? DASH
+              : strings.reply.rate(formatRate(stats.prefillTokensPerSecond))
+          }
         />
       </dl>
     </section>

@@ -50,8 +50,7 @@ function KvCacheComparison({ model }: { model: ModelInfo }) {
   return (
     <p className="computed">
       <span className="computed-tag">{strings.instruments.computed}</span>{' '}
-      {strings.instruments.kvCache(formatBytes(perToken), formatBytes(perToken * 1000))}{' '}
-      {strings.instruments.kvCacheHow}
+      {strings.instruments.kvCache(formatBytes(perToken), formatBytes(perToken * 1000))}
     </p>
   )
 }
