@@ -70,8 +70,6 @@ interface OpenChat {
   watchers: Set<(event: ChatEvent) => void>
   deleted: AbortController
   reply: ReplyInFlight | null
-  /** Token ids of the last reply, all of them or null: with the state before it they give the state after it, exactly. */
-  replyTokens: number[] | null
 }
 
 /** How a reply begins. */
@@ -100,7 +98,6 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
       watchers: new Set(),
       deleted: new AbortController(),
       reply: null,
-      replyTokens: null,
     }
     open.set(chatId, chat)
     return chat
@@ -250,6 +247,7 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
 
     const onEvent = (event: GenerationEvent) => {
       if (event.kind === 'prefill') {
+        if (event.tokensTotal === 0) return
         const { tokensDone, tokensTotal, reusedTokens } = event
         broadcast(chat, { kind: 'prefill', messageId: message.id, tokensDone, tokensTotal, reusedTokens })
       } else if (event.kind === 'text') {
@@ -259,7 +257,6 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
           changed(chat, message)
         }
         message.content += event.text
-        chat.replyTokens?.push(...event.tokens)
         onText(event.text, event.tokens.length)
       }
     }
@@ -292,7 +289,7 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
     } catch (thrown) {
       flush()
       dropSession(chat.stored.id)
-      // When only the last snapshot failed, the reply stands; the tokens lead back to its state.
+      // When only the last snapshot failed, the reply stands; its text leads back to that state.
       if (message.finishReason !== null) return
       const error = toErrorData(thrown)
       if (error.code === 'cancelled' || stop.signal.aborted) {
@@ -317,11 +314,6 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
       const after = await sessionAt(chatId, connection, message.id, 'after')
       if (after !== null) return { session: after, toRead: null }
       const before = await sessionAt(chatId, connection, message.id, 'before')
-      if (before !== null && chat.replyTokens !== null) {
-        return { session: before, toRead: { kind: 'tokens', tokens: chat.replyTokens.slice() } }
-      }
-      // The text is all that is known, and it may become other tokens when it is read again.
-      chat.replyTokens = null
       const fresh = before ?? (await newSession(connection, message.id))
       return { session: fresh, toRead: conversation(chat, message, true) }
     }
@@ -346,7 +338,6 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
     if (start !== 'continue') {
       message.content = ''
       message.stats = null
-      chat.replyTokens = []
     }
     const earlierTokens = message.stats?.generatedTokens ?? 0
     const batch = createAppendBatch((text, tokens, tokensPerSecond) =>

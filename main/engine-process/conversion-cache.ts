@@ -1,0 +1,64 @@
+/**
+ * Converted Hugging Face folders, kept so that a folder is converted once: one GGUF file each, named after what it was made
+ * from (path, and size and time of every file) and the converter's version. What no longer matches is made anew.
+ */
+import { createHash } from 'node:crypto'
+import { readdir, realpath, rm, stat } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { basename, join } from 'node:path'
+import type { ByteFolder, ByteSink } from '../../engine/host.ts'
+import { createSink, openFolder, removeUnfinished } from './node-files.ts'
+
+/** Raise it when the same folder would convert to other bytes. */
+const CONVERTER_VERSION = 1
+/** Another process may still be writing a younger one. */
+const UNFINISHED_AGE_MS = 3600 * 1000
+
+/** Where the operating system wants caches. */
+export function defaultCacheDirectory(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
+  if (env.TERN_CACHE_DIR) return env.TERN_CACHE_DIR
+  if (platform === 'win32') return join(env.LOCALAPPDATA ?? join(homedir(), 'AppData', 'Local'), 'Tern', 'Cache')
+  if (platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'Tern')
+  return join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'tern')
+}
+
+export type Convert = (folder: ByteFolder, sink: ByteSink) => Promise<void>
+
+/**
+ * Path of the GGUF file of a folder; `convert` is called when there is none. An older conversion of the same folder is
+ * removed. Throws what `convert` throws, and `disk-full`.
+ */
+export async function convertedFile(folderPath: string, cacheDirectory: string, convert: Convert): Promise<string> {
+  const folder = await openFolder(folderPath)
+  const resolved = await realpath(folderPath)
+  const directory = join(cacheDirectory, 'converted')
+  const place = `${safeName(basename(resolved))}-${hash(resolved).slice(0, 16)}`
+  const path = join(directory, `${place}-${(await contentKey(resolved, folder)).slice(0, 16)}.gguf`)
+  if ((await stat(path).catch(() => null))?.isFile()) return path
+
+  await removeUnfinished(directory, UNFINISHED_AGE_MS)
+  const sink = await createSink(path)
+  try {
+    await convert(folder, sink)
+  } catch (error) {
+    await sink.abort()
+    throw error
+  }
+  for (const name of await readdir(directory)) {
+    const isOlder = name.startsWith(`${place}-`) && name.endsWith('.gguf') && name !== basename(path)
+    if (isOlder) await rm(join(directory, name), { force: true })
+  }
+  return path
+}
+
+async function contentKey(path: string, folder: ByteFolder): Promise<string> {
+  const facts: unknown[] = [CONVERTER_VERSION]
+  for (const name of (await folder.list()).sort()) {
+    const { size, mtimeMs } = await stat(join(path, name))
+    facts.push([name, size, mtimeMs])
+  }
+  return hash(JSON.stringify(facts))
+}
+
+const hash = (text: string) => createHash('sha256').update(text).digest('hex')
+const safeName = (name: string) => name.replaceAll(/[^A-Za-z0-9._-]/g, '_').slice(0, 64)

@@ -1,0 +1,16 @@
+/** What the engine asks of its host, from Node: clock, turns of the event loop, hashes. */
+import { createHash } from 'node:crypto'
+import type { EngineHost } from '../../engine/engine.ts'
+
+export const nodeEngineHost: EngineHost = {
+  clock: { nowMs: () => performance.now() },
+  // setImmediate runs after pending input and output: messages arrive, a stop is seen.
+  yieldToHost: () => new Promise(resolve => setImmediate(resolve)),
+  createSha256() {
+    const hash = createHash('sha256')
+    return {
+      update: bytes => void hash.update(bytes),
+      digestHex: () => hash.digest('hex'),
+    }
+  },
+}

@@ -1,0 +1,44 @@
+/** Backends as this machine can have them: the choice of the user, or the fastest that works, with the reason. */
+import { readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import type { BackendChoice } from '../../contract/schemas.ts'
+import type { Backend } from '../../engine/backends/backend.ts'
+import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
+import { createWasmBackend } from '../../engine/backends/wasm/backend.ts'
+import { EngineError } from '../../engine/errors.ts'
+import { kernelFolder } from './built-files.ts'
+import { spawnThread } from './node-threads.ts'
+
+/** Decoding is bound by memory bandwidth, which a few cores use up; more only wait for each other. */
+const MOST_DEFAULT_THREADS = 8
+
+export const defaultThreads = (): number => Math.min(MOST_DEFAULT_THREADS, availableParallelism())
+
+/** 'auto' is WASM, or the reference with the reason in its description. Throws `backend-unavailable` for 'wasm'. */
+export async function createBackend(choice: BackendChoice, threads = defaultThreads()): Promise<Backend> {
+  if (choice === 'reference') return createReferenceBackend()
+  try {
+    return await createWasmBackend({ kernels: await readKernels(), spawnThread, threads })
+  } catch (error) {
+    if (choice === 'wasm' || !(error instanceof EngineError) || error.code !== 'backend-unavailable') throw error
+    const reference = createReferenceBackend()
+    const description = `${reference.info.description}; WebAssembly does not work here: ${error.message}`
+    return { ...reference, info: { ...reference.info, description } }
+  }
+}
+
+async function readKernels() {
+  const read = async (name: string): Promise<Uint8Array> => {
+    try {
+      return await readFile(new URL(`${name}.wasm`, kernelFolder()))
+    } catch (cause) {
+      throw new EngineError('backend-unavailable', 'The WebAssembly kernels are not compiled.', {
+        expected: new URL(`${name}.wasm`, kernelFolder()).pathname,
+        remedy: 'Run: node engine/backends/wasm/build-kernels.mjs',
+        cause,
+      })
+    }
+  }
+  const [relaxedSimd, simd, scalar] = await Promise.all([read('relaxed-simd'), read('simd'), read('scalar')])
+  return { relaxedSimd, simd, scalar }
+}

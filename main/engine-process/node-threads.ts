@@ -1,0 +1,30 @@
+/** Threads for the engine's WASM backend over worker_threads. The thread's own code is the engine's (wasm-thread.ts). */
+import { Worker } from 'node:worker_threads'
+import { EngineError } from '../../engine/errors.ts'
+import type { Thread } from '../../engine/host.ts'
+import { builtFile } from './built-files.ts'
+import { THREAD_STARTED } from './thread-messages.ts'
+
+/** Implements the engine's `SpawnThread`. `started` rejects with `backend-failed` when the thread cannot be started. */
+export function spawnThread(init: unknown): Thread {
+  const worker = new Worker(builtFile('wasm-thread'), { workerData: init, name: 'tern-wasm' })
+  const started = new Promise<void>((resolve, reject) => {
+    worker.once('message', message => {
+      if (message === THREAD_STARTED) resolve()
+    })
+    worker.once('error', error =>
+      reject(
+        new EngineError('backend-failed', `A compute thread could not be started: ${error.message}`, { cause: error }),
+      ),
+    )
+    worker.once('exit', code => reject(new EngineError('backend-failed', `A compute thread ended with code ${code}.`)))
+  })
+  // Rejections after the start have nobody to hear them: the thread's work then fails in the engine.
+  started.catch(() => {})
+  return {
+    started,
+    async terminate() {
+      await worker.terminate()
+    },
+  }
+}
