@@ -1,0 +1,76 @@
+/** A small model with random weights, in memory: everything a backend and the engine's facade need of a file. */
+import type { GgufModel } from '../../engine/formats/gguf.ts'
+import { modelTensors } from '../../engine/formats/model-tensors.ts'
+import { paddedColumns } from '../../engine/formats/tensor-types.ts'
+import { packTernaryRow, ternaryRowBytes } from '../../engine/formats/ternary-blocks.ts'
+import type { ModelConfig } from '../../engine/model/config.ts'
+import type { TensorInfo } from '../../engine/model/source.ts'
+import { createRandom, normal, wholeBelow } from './random.ts'
+
+/** Sizes that no vector width divides. */
+export const SMALL_CONFIG: ModelConfig = {
+  vocabularySize: 97,
+  hiddenSize: 33,
+  stateWidth: 33,
+  layerCount: 3,
+  intermediateSize: 51,
+  rmsNormEpsilon: 1e-6,
+  useLowerBound: true,
+  trainingContextLength: 128,
+  bosTokenId: 1,
+  eosTokenIds: [2],
+}
+
+export interface RandomModelOptions {
+  seed: number
+  config?: Partial<ModelConfig>
+  tokenizerJson?: string
+  chatTemplate?: string
+}
+
+export function randomModel({ seed, config: changes, tokenizerJson, chatTemplate }: RandomModelOptions): GgufModel {
+  const config = { ...SMALL_CONFIG, ...changes }
+  const random = createRandom(seed)
+  const stored = new Map<string, { info: TensorInfo; bytes: Uint8Array }>()
+  for (const { name, kind, shape, isScale } of modelTensors(config)) {
+    if (kind === 'ternary') {
+      const [rows, columns] = shape
+      const rowBytes = ternaryRowBytes('TQ2_0', columns)
+      const bytes = new Uint8Array(rows * rowBytes)
+      const codes = Int8Array.from({ length: rows * columns }, () => wholeBelow(random, 3) - 1)
+      for (let n = 0; n < rows; n++) packTernaryRow('TQ2_0', codes, n * columns, columns, bytes, n * rowBytes)
+      const info: TensorInfo = { name, type: 'TQ2_0', shape: [rows, paddedColumns(columns)], byteLength: bytes.length }
+      stored.set(name, { info, bytes })
+      continue
+    }
+    const length = shape.reduce((a, b) => a * b, 1)
+    const isNorm = name.endsWith('norm.weight')
+    const values = Float32Array.from({ length }, () => {
+      if (isScale) return 0.5 + random()
+      return isNorm ? 0.5 + random() : normal(random)
+    })
+    const bytes = new Uint8Array(values.buffer)
+    stored.set(name, { info: { name, type: 'F32', shape, byteLength: bytes.length }, bytes })
+  }
+  return {
+    config,
+    name: `random-${seed}`,
+    byteLength: [...stored.values()].reduce((total, { bytes }) => total + bytes.length, 0),
+    tensors: () => [...stored.values()].map(({ info }) => info),
+    tensor: name => stored.get(name)!.info,
+    readTensor: async (name, offset = 0, length) => {
+      const { bytes } = stored.get(name)!
+      return bytes.slice(offset, length === undefined ? undefined : offset + length)
+    },
+    metadata: new Map(),
+    tokenizerJson: tokenizerJson ?? null,
+    chatTemplate: chatTemplate ?? null,
+    license: null,
+    description: null,
+    parameterCount: 0,
+    ternaryParameterCount: 0,
+    packing: 'TQ2_0',
+    embeddingType: 'F32',
+    close: async () => {},
+  }
+}
