@@ -29,7 +29,7 @@ export function defineServe(program: Command, run: (options: ServeOptions) => Pr
     .action((options: ServeOptions) => run(options))
 }
 
-export async function serve(options: ServeOptions, _context: CommandContext): Promise<number> {
+export async function serve(options: ServeOptions, { interrupts }: CommandContext): Promise<number> {
   const [{ runBrowserShell }, { ensureWindow }] = await Promise.all([
     import('../browser-shell.ts'),
     import('../window-bundle.ts'),
@@ -42,5 +42,5 @@ export async function serve(options: ServeOptions, _context: CommandContext): Pr
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.port === undefined ? {} : { port: options.port }),
   })
-  return 0
+  return interrupts.signal.aborted ? interrupts.exitCode : 0
 }
