@@ -1,0 +1,259 @@
+/**
+ * The imports that must never exist (docs/ARCHITECTURE.md). Every import, re-export, dynamic import, require and worker URL of
+ * the tree is found by the scanner below and judged by one table. The table is tested too: each rule
+ * has a line that it must refuse. Globals are no imports: engine/tsconfig.json keeps those of Node and the DOM out.
+ */
+import { globSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const PRODUCT = ['contract', 'engine', 'main', 'renderer', 'shaders']
+
+/** A build script of the repository that lives beside its sources; it runs before the product and is no part of it. */
+const BUILD_SCRIPT = 'engine/backends/wasm/build-kernels.mjs'
+/** Libraries that the pure engine may use. */
+const ENGINE_LIBRARIES = ['valibot', '@huggingface/tokenizers', '@huggingface/jinja', '@noble/hashes']
+/** What an AssemblyScript kernel may import: other kernels. */
+const isKernel = (file: string) => file.startsWith('engine/backends/wasm/kernels/')
+
+interface Import {
+  /** Path from the root, or a package's name. */
+  target: string
+  kind: 'file' | 'package' | 'node' | 'electron'
+}
+
+/** Module specifiers in a source, comments left out. */
+function specifiersOf(source: string): string[] {
+  const code = withoutComments(source)
+  const patterns = [
+    /\b(?:import|export)\s+(?:type\s+)?[\w*{}\s,$]+?\s+from\s*(['"])([^'"]+)\1/g,
+    /\bimport\s*(['"])([^'"]+)\1/g,
+    /\b(?:import|require|require\.resolve)\s*\(\s*(['"`])([^'"`]+)\1/g,
+    /\bnew\s+URL\(\s*(['"`])([^'"`]+)\1\s*,\s*import\.meta\.url/g,
+    /\bimport\.meta\.(?:glob|resolve)\(\s*(['"`])([^'"`]+)\1/g,
+    /\b@import\s+(['"])([^'"]+)\1/g,
+  ]
+  return patterns.flatMap(pattern => [...code.matchAll(pattern)].map(match => match[2]!))
+}
+
+/** Removes comments and keeps strings, templates and regular expressions as they are. */
+function withoutComments(source: string): string {
+  const token = /\/\*[\s\S]*?\*\/|(?<=^|[\s;{}(,])\/\/[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`/g
+  return source.replace(token, text => (text.startsWith('/') ? ' ' : text))
+}
+
+function resolveImport(file: string, specifier: string): Import | null {
+  if (specifier === 'electron' || specifier.startsWith('electron/')) return { target: 'electron', kind: 'electron' }
+  if (specifier.startsWith('node:') || builtinModules.includes(specifier.split('/')[0]!)) {
+    return { target: specifier, kind: 'node' }
+  }
+  if (specifier.startsWith('.')) return { target: posix.join(posix.dirname(file), specifier), kind: 'file' }
+  if (specifier.includes(':') || specifier.startsWith('/')) return null
+  return { target: specifier, kind: 'package' }
+}
+
+const inFolder = (path: string, ...folders: string[]) =>
+  folders.some(folder => path === folder || path.startsWith(`${folder}/`))
+const backendOf = (path: string) => /^engine\/backends\/([^/]+)\//.exec(path)?.[1]
+
+interface Rule {
+  name: string
+  breaks(file: string, imported: Import): boolean
+  /** A file and a source that the rule must refuse. */
+  mustRefuse: [file: string, source: string][]
+}
+
+const RULES: Rule[] = [
+  {
+    name: '1. the engine is pure: no Electron, Node, contract, main or renderer, and few libraries',
+    breaks: (file, { target, kind }) =>
+      inFolder(file, 'engine') &&
+      (kind === 'electron' ||
+        kind === 'node' ||
+        (kind === 'package' && !ENGINE_LIBRARIES.some(library => inFolder(target, library))) ||
+        (kind === 'file' && !inFolder(target, 'engine', 'shaders'))),
+    mustRefuse: [
+      ['engine/engine.ts', `import { readFile } from 'node:fs/promises'`],
+      ['engine/engine.ts', `import fs from "fs"`],
+      ['engine/formats/gguf.ts', `const { app } = await import('electron')`],
+      ['engine/session.ts', `import type { Chat } from '../contract/app-api.ts'`],
+      ['engine/session.ts', `import { x } from '../main/services/chats.ts'`],
+      ['engine/session.ts', `export * from '../renderer/app/main.tsx'`],
+      ['engine/session.ts', `import lodash from 'lodash'`],
+      ['engine/session.ts', `const worker = new URL('../main/x.ts', import.meta.url)`],
+    ],
+  },
+  {
+    name: '2. model, sampling and tokenizer know no concrete backend',
+    breaks: (file, { target }) =>
+      inFolder(file, 'engine/model', 'engine/sampling', 'engine/tokenizer') && backendOf(target) !== undefined,
+    mustRefuse: [['engine/model/forward.ts', `import { referenceOps } from '../backends/reference/ops.ts'`]],
+  },
+  {
+    name: '3. no backend imports another',
+    breaks: (file, { target }) => {
+      const [from, to] = [backendOf(file), backendOf(target)]
+      return from !== undefined && to !== undefined && from !== to
+    },
+    mustRefuse: [['engine/backends/wasm/ops.ts', `import { exp } from '../reference/exp.ts'`]],
+  },
+  {
+    name: '4. the reference stands on the definitions alone: ops, errors, model and formats',
+    breaks: (file, { target, kind }) =>
+      inFolder(file, 'engine/backends/reference') &&
+      (kind !== 'file' ||
+        !(
+          inFolder(target, 'engine/backends/reference', 'engine/model', 'engine/formats') ||
+          ['engine/errors.ts', 'engine/host.ts', 'engine/backends/ops.ts', 'engine/backends/backend.ts'].includes(
+            target,
+          )
+        )),
+    mustRefuse: [
+      ['engine/backends/reference/ops.ts', `import { kernels } from '../wasm/kernels.ts'`],
+      ['engine/backends/reference/ops.ts', `import * as v from 'valibot'`],
+      ['engine/backends/reference/ops.ts', `import { createSampler } from '../../sampling/sampler.ts'`],
+    ],
+  },
+  {
+    name: '5. the renderer knows contract only: no engine, main, Electron, Node',
+    breaks: (file, { target, kind }) =>
+      inFolder(file, 'renderer') &&
+      (kind === 'electron' || kind === 'node' || (kind === 'file' && !inFolder(target, 'renderer', 'contract'))),
+    mustRefuse: [
+      ['renderer/app/main.tsx', `import { ipcRenderer } from 'electron'`],
+      ['renderer/app/main.tsx', `import path from 'node:path'`],
+      ['renderer/stores/chats.ts', `import { titleOf } from '../../main/services/chats.ts'`],
+      ['renderer/stores/chats.ts', `import('../../engine/errors.ts')`],
+    ],
+  },
+  {
+    name: '6. contract imports nothing else here',
+    breaks: (file, { target, kind }) =>
+      inFolder(file, 'contract') && (kind === 'file' ? !inFolder(target, 'contract') : target !== 'valibot'),
+    mustRefuse: [
+      ['contract/errors.ts', `import { ENGINE_ERROR_CODES } from '../engine/errors.ts'`],
+      ['contract/rpc.ts', `import { EventEmitter } from 'node:events'`],
+    ],
+  },
+  {
+    name: '7. in main, only engine-process imports the engine',
+    breaks: (file, { target }) =>
+      inFolder(file, 'main') &&
+      !inFolder(file, 'main/engine-process') &&
+      inFolder(target, 'engine') &&
+      target !== BUILD_SCRIPT,
+    mustRefuse: [
+      ['main/services/chats.ts', `import { EngineError } from '../../engine/errors.ts'`],
+      ['main/headless/cli/run.ts', `const { loadModel } = await import('../../../engine/engine.ts')`],
+    ],
+  },
+  {
+    name: '8. only main/electron imports Electron',
+    breaks: (file, { kind }) => inFolder(file, 'main') && !inFolder(file, 'main/electron') && kind === 'electron',
+    mustRefuse: [
+      ['main/services/chats.ts', `import { app } from 'electron'`],
+      ['main/headless/start.ts', `import type { App } from 'electron/main'`],
+      ['main/engine-process/entry.ts', `import 'electron'`],
+    ],
+  },
+  {
+    name: '8b. services and engine-process do not know the shells',
+    breaks: (file, { target }) =>
+      inFolder(file, 'main/services', 'main/engine-process') && inFolder(target, 'main/headless', 'main/electron'),
+    mustRefuse: [['main/services/chats.ts', `import { openBrowser } from '../headless/open-browser.ts'`]],
+  },
+  {
+    name: '9. shaders/index.ts is the only importer of .wgsl',
+    breaks: (file, { target }) => target.split('?')[0]!.endsWith('.wgsl') && file !== 'shaders/index.ts',
+    mustRefuse: [['engine/backends/webgpu/runner.ts', `import gemv from '../../../shaders/bitlinear-gemv.wgsl?raw'`]],
+  },
+  {
+    name: '10. the product does not import test, training or gateware',
+    breaks: (file, { target, kind }) =>
+      inFolder(file, ...PRODUCT) && kind === 'file' && inFolder(target, 'test', 'training', 'gateware'),
+    mustRefuse: [['main/headless/start.ts', `import { createFakeEngine } from '../../test/fake-engine.ts'`]],
+  },
+  {
+    name: 'AssemblyScript kernels import kernels only',
+    breaks: (file, { target, kind }) =>
+      isKernel(file) && (kind !== 'file' || !isKernel(target.endsWith('.ts') ? target : `${target}.ts`)),
+    mustRefuse: [['engine/backends/wasm/kernels/gemv.ts', `import { PAGE_BYTES } from '../kernels.ts'`]],
+  },
+]
+
+/** Broken rules of one file, as sentences. */
+function violations(file: string, source: string): string[] {
+  if (file === BUILD_SCRIPT) return []
+  const imports = specifiersOf(source).flatMap(specifier => resolveImport(file, specifier) ?? [])
+  return imports.flatMap(imported =>
+    RULES.filter(rule => rule.breaks(file, imported)).map(rule => `${file} imports ${imported.target} (${rule.name})`),
+  )
+}
+
+describe('forbidden imports', () => {
+  const files = globSync(
+    PRODUCT.map(folder => `${folder}/**/*.{ts,tsx,mts,mjs,js,cjs,css}`),
+    { cwd: ROOT },
+  ).map(file => file.replaceAll('\\', '/'))
+
+  it('reads the whole tree', () => {
+    for (const folder of ['contract', 'engine', 'main', 'renderer']) {
+      expect(files.filter(file => file.startsWith(`${folder}/`)).length).toBeGreaterThan(3)
+    }
+  })
+
+  it('there are none', () => {
+    expect(files.flatMap(file => violations(file, readFileSync(`${ROOT}/${file}`, 'utf8')))).toEqual([])
+  })
+
+  it('files of main/electron are few, and everything that imports electron is there', () => {
+    const importers = files.filter(file =>
+      specifiersOf(readFileSync(`${ROOT}/${file}`, 'utf8')).some(specifier => /^electron(\/|$)/.test(specifier)),
+    )
+    expect(importers.length).toBeGreaterThan(0)
+    expect(importers.filter(file => !file.startsWith('main/electron/'))).toEqual([])
+  })
+
+  describe('every rule can fail', () => {
+    for (const rule of RULES) {
+      it(rule.name, () => {
+        expect(rule.mustRefuse.length).toBeGreaterThan(0)
+        for (const [file, source] of rule.mustRefuse) {
+          expect(
+            violations(file, source).filter(sentence => sentence.includes(rule.name)),
+            `${file}: ${source}`,
+          ).toHaveLength(1)
+        }
+      })
+    }
+  })
+})
+
+describe('the scanner', () => {
+  it('finds every way to import', () => {
+    const source = `
+      import a, { type B } from './a.ts'
+      import type { C } from "./c.ts"
+      import './effect.ts'
+      import * as d from './d.ts'
+      export { e } from './e.ts'
+      export * from './f.ts'
+      const g = await import('./g.ts')
+      const h = require('./h.cjs')
+      const i = new URL('./i.ts', import.meta.url)
+      import {
+        long,
+      } from './long.ts'
+    `
+    const names = ['a.ts', 'c.ts', 'd.ts', 'e.ts', 'f.ts', 'long.ts', 'effect.ts', 'g.ts', 'h.cjs', 'i.ts']
+    expect(specifiersOf(source).sort()).toEqual(names.map(name => `./${name}`).sort())
+  })
+
+  it('takes no comment for an import, and no string for a comment', () => {
+    expect(specifiersOf(`// import a from './a.ts'\n/* import './b.ts' */`)).toEqual([])
+    expect(specifiersOf(`const url = 'http://x'; import './c.ts'`)).toEqual(['./c.ts'])
+  })
+})
