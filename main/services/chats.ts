@@ -276,6 +276,8 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
       store.deleteSnapshot(message.id, 'after')
       const { reason, stats } = await generate(session, { kind: 'tokens', tokens: [] }, sampling, stop.signal, onEvent)
       flush()
+      // Without it the reply stands as well: its text leads back to that state.
+      await takeSnapshot(chat, session).catch(() => dropSession(chat.stored.id))
       message.status = reason === 'cancelled' ? 'stopped' : 'complete'
       message.finishReason = reason
       message.stats = {
@@ -285,12 +287,9 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
         prefillTokensPerSecond: prompt?.prefillTokensPerSecond ?? earlier?.prefillTokensPerSecond ?? null,
         decodeTokensPerSecond: stats.decodeTokensPerSecond,
       }
-      await takeSnapshot(chat, session)
     } catch (thrown) {
       flush()
       dropSession(chat.stored.id)
-      // When only the last snapshot failed, the reply stands; its text leads back to that state.
-      if (message.finishReason !== null) return
       const error = toErrorData(thrown)
       if (error.code === 'cancelled' || stop.signal.aborted) {
         message.status = 'stopped'

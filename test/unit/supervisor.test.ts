@@ -240,7 +240,8 @@ describe('a process that stops answering', () => {
     const { client } = await supervisor.whenReady()
     const { fake, received } = processes[0]!
     let finish = () => {}
-    fake.handlers.calls['tokenizer.encode'] = () => new Promise(resolve => (finish = () => resolve([1])))
+    const encode = () => new Promise(resolve => (finish = () => resolve([1])))
+    Object.assign(fake.handlers.calls, { 'tokenizer.encode': encode })
     const call = client.call('tokenizer.encode', { text: 'x', parseSpecial: false })
     const pings = () => received.filter(message => (message as { control?: string }).control === 'ping').length
     await until(() => pings() > TIMING.silenceTickLimit * 3)
