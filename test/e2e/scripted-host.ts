@@ -10,6 +10,7 @@ import type { EngineMemory, LoadedModel } from '../../contract/schemas.ts'
 import { startWindowServer } from '../../main/headless/server.ts'
 
 const MIB = 1024 * 1024
+const BUILT_WINDOW = fileURLToPath(new URL('../../out/renderer', import.meta.url))
 
 export const LOADED: LoadedModel = {
   model: {
@@ -84,7 +85,7 @@ export interface ScriptedHost {
   close(): Promise<void>
 }
 
-export async function startScriptedHost(rendererDirectory?: string, port?: number): Promise<ScriptedHost> {
+export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promise<ScriptedHost> {
   const chats = new Map<string, Chat>()
   const statusChannel = new Channel<EngineStatus>()
   const chatChannel = new Channel<{ chatId: string; event: ChatEvent }>()
@@ -232,11 +233,7 @@ export async function startScriptedHost(rendererDirectory?: string, port?: numbe
       },
     })
 
-  const server = await startWindowServer({
-    rendererDirectory: rendererDirectory ?? fileURLToPath(new URL('../../out/renderer', import.meta.url)),
-    connect,
-    ...(port === undefined ? {} : { port }),
-  })
+  const server = await startWindowServer({ rendererDirectory, connect })
 
   const host: ScriptedHost = {
     url: server.url,

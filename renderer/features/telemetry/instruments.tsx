@@ -32,11 +32,12 @@ function Speed() {
   const stats = useChats(state => state.chat?.messages.findLast(message => message.role === 'assistant')?.stats ?? null)
   const words = strings.instruments
   const isLive = live !== null && live.generatedTokens > 0
+  const rate = formatRate(isLive ? live.tokensPerSecond : stats?.decodeTokensPerSecond)
   return (
     <section className="instrument" aria-labelledby="speed-heading">
       <h2 id="speed-heading">{words.speed}</h2>
-      <p className="big-figure" data-live={isLive}>
-        <strong>{formatRate(isLive ? live.tokensPerSecond : stats?.decodeTokensPerSecond)}</strong>
+      <p className="big-figure" data-live={isLive} data-missing={rate === DASH}>
+        <strong>{rate}</strong>
         <span>{words.tokensPerSecond}</span>
       </p>
       <dl className="readings">
