@@ -12,7 +12,11 @@ export interface CountingSource extends ByteSource {
 
 /** Every read is a fresh copy, so that results cannot hang on to the source. */
 export function memorySource(bytes: Uint8Array, name = 'memory'): CountingSource {
-  return countingSource(name, bytes.length, async (offset, length) => bytes.slice(offset, offset + length))
+  return countingSource(
+    name,
+    bytes.length,
+    async (offset, length) => new Uint8Array(bytes.subarray(offset, offset + length)),
+  )
 }
 
 export function countingSource(
@@ -98,7 +102,7 @@ export function memorySink(): MemorySink {
     state: 'open',
     bytesWritten: 0,
     async write(bytes) {
-      pieces.push(bytes.slice())
+      pieces.push(new Uint8Array(bytes))
       sink.bytesWritten += bytes.length
     },
     async finish() {

@@ -160,7 +160,7 @@ class Conversion {
     this.#writer = writer
     this.#plan = plan
     this.#options = options
-    this.#totalElements = plan.reduce((sum, { kind, trueShape }) => sum + passes(kind) * elementCount(trueShape), 0)
+    this.#totalElements = plan.reduce((sum, tensor) => sum + passes(tensor) * elementCount(tensor.trueShape), 0)
   }
 
   async run(): Promise<void> {
@@ -232,8 +232,8 @@ class Conversion {
   }
 }
 
-/** How often a tensor is read. */
-const passes = (kind: ModelTensor['kind']): number => (kind === 'ternary' ? 2 : 1)
+/** How often a tensor of the checkpoint is read for one of ours. */
+const passes = ({ kind, upstream }: PlannedTensor): number => (upstream === null ? 0 : kind === 'ternary' ? 2 : 1)
 
 function notFinite(name: string, values: Float32Array, first: number): EngineError {
   const at = firstNotFinite(values)

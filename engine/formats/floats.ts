@@ -25,7 +25,7 @@ export function floatsOfBytes(type: FloatType, bytes: Uint8Array, count: number)
 
 /** Buffer and offset at which a typed array of that element size may start: the bytes themselves, or a copy. */
 function aligned(bytes: Uint8Array, elementBytes: number): [ArrayBufferLike, number] {
-  return bytes.byteOffset % elementBytes === 0 ? [bytes.buffer, bytes.byteOffset] : [bytes.slice().buffer, 0]
+  return bytes.byteOffset % elementBytes === 0 ? [bytes.buffer, bytes.byteOffset] : [new Uint8Array(bytes).buffer, 0]
 }
 
 /** Bytes of float32 values in a type, rounded to nearest even. F32 gives a view, not a copy. */
