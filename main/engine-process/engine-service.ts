@@ -11,6 +11,7 @@ import { EngineError } from '../../engine/errors.ts'
 import { convertCheckpoint } from '../../engine/formats/convert.ts'
 import type { ByteSink } from '../../engine/host.ts'
 import type { Session } from '../../engine/session.ts'
+import { runBench } from './bench-service.ts'
 import { defaultCacheDirectory } from './conversion-cache.ts'
 import { nodeEngineHost } from './engine-host.ts'
 import { ggufInfo, openModel, readModelInfo } from './model-files.ts'
@@ -200,9 +201,7 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
         }
       },
 
-      bench: async () => {
-        throw new EngineError('internal', 'not yet written')
-      },
+      bench: (params, emit, { signal }) => runBench(params, cacheDirectory, emit, signal),
     },
   }
   return { handlers, dispose: () => inTurn(unload) }

@@ -254,6 +254,9 @@ describe('a process that stops answering', () => {
   it('is not pinged at all while nothing is in flight', async () => {
     const { supervisor, processes } = supervise()
     await supervisor.whenReady()
+    // The end of the load's stream comes just after 'ready'.
+    await new Promise(resolve => setTimeout(resolve, TIMING.silenceTickMs))
+    processes[0]!.received.length = 0
     await new Promise(resolve => setTimeout(resolve, TIMING.silenceTickMs * 6))
     expect(processes[0]!.received).not.toContainEqual({ control: 'ping' })
     await supervisor.stop()

@@ -1,0 +1,90 @@
+/** Measures a model file, or random weights of a published shape written to a file that is removed afterwards. */
+import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { EngineApi } from '../../contract/engine-api.ts'
+import type { AbortSignalLike, StreamEvent } from '../../contract/rpc.ts'
+import type { BackendChoice } from '../../contract/schemas.ts'
+import { benchModel } from '../../engine/bench.ts'
+import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
+import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
+import { nodeEngineHost } from './engine-host.ts'
+import { openModel } from './model-files.ts'
+import { createBackend } from './node-backends.ts'
+import { createSink, openFile } from './node-files.ts'
+
+export interface BenchRequest {
+  shape: string
+  backend: BackendChoice
+  threads?: number | undefined
+  decodeTokens?: number | undefined
+  prefillTokens?: number | undefined
+}
+type BenchEvent = StreamEvent<EngineApi, 'bench'>
+
+/** Throws what opening, making and loading a model throws, and `cancelled`. */
+export async function runBench(
+  request: BenchRequest,
+  cacheDirectory: string,
+  emit: (event: BenchEvent) => void,
+  signal: AbortSignalLike,
+): Promise<void> {
+  const progress = (stage: string, fraction: number) => emit({ kind: 'progress', stage, fraction: Math.min(1, fraction) })
+  const { file, remove } = await openBenchModel(request.shape, cacheDirectory, progress, signal)
+  try {
+    const backend = await createBackend(request.backend, request.threads)
+    try {
+      const { decodeTokens, prefillTokens } = request
+      const figures = await benchModel(file, backend, benchHost, {
+        ...(decodeTokens === undefined ? {} : { decodeTokens }),
+        ...(prefillTokens === undefined ? {} : { prefillTokens }),
+        onProgress: progress,
+        signal,
+      })
+      const { firstTokenMs: _first, memoryLimitRatio: _ratio, products: _products, ...shared } = figures
+      emit({ kind: 'done', ...shared })
+    } finally {
+      await backend.dispose()
+    }
+  } finally {
+    await file.close()
+    await remove()
+  }
+}
+
+const benchHost = {
+  clock: nodeEngineHost.clock,
+  yieldToHost: nodeEngineHost.yieldToHost,
+  peakRssBytes: () => process.resourceUsage().maxRSS * 1024,
+}
+
+async function openBenchModel(
+  shape: string,
+  cacheDirectory: string,
+  progress: (stage: string, fraction: number) => void,
+  signal: AbortSignalLike,
+): Promise<{ file: GgufModel; remove(): Promise<void> }> {
+  if (!Object.hasOwn(PUBLISHED_SHAPES, shape)) {
+    const onConvertProgress = (fraction: number) => progress('convert', fraction)
+    return { file: await openModel(shape, { cacheDirectory, onConvertProgress, signal }), remove: async () => {} }
+  }
+  const config = PUBLISHED_SHAPES[shape as keyof typeof PUBLISHED_SHAPES]
+  const path = join(cacheDirectory, `bench-${randomBytes(6).toString('hex')}.gguf`)
+  const remove = () => rm(path, { force: true })
+  try {
+    await writeRandomModel(config, await createSink(path), {
+      packing: 'tq2_0',
+      modelName: `Random ${shape}`,
+      onProgress: fraction => progress('make random weights', fraction),
+      yieldToHost: nodeEngineHost.yieldToHost,
+      signal,
+    })
+    const file = await openGguf(await openFile(path))
+    // An open file may go at once, so that even a kill leaves nothing; Windows needs the second try after the close.
+    await remove().catch(() => {})
+    return { file, remove }
+  } catch (error) {
+    await remove()
+    throw error
+  }
+}
