@@ -134,7 +134,7 @@ export function fileError(cause: unknown, message: string): TernError {
   return new TernError({
     code: code === 'ENOENT' ? 'file-not-found' : code === 'ENOSPC' ? 'disk-full' : 'file-unreadable',
     message,
-    actual,
+    actual: code === 'ENOENT' ? 'no such file or folder' : actual,
     remedy: 'Check the path and its permissions.',
   })
 }

@@ -1,0 +1,320 @@
+/** The command `tern` as users start it: a process of its own, with its output, files and exit code. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, it } from 'vitest'
+import packageJson from '../../package.json' with { type: 'json' }
+import goldens from '../golden/data/tern-98m/golden.json' with { type: 'json' }
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const launcher = join(root, 'main/headless/tern.mjs')
+const checkpoints = join(root, 'test/golden/data')
+const folder = mkdtempSync(join(tmpdir(), 'tern-cli-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+interface Ended {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+interface StartOptions {
+  stdin?: string
+  env?: NodeJS.ProcessEnv
+  cwd?: string
+}
+
+function start(args: string[], { stdin = '', env = {}, cwd = folder }: StartOptions = {}) {
+  const child = spawn(process.execPath, [launcher, ...args], { cwd, env: { ...process.env, ...env } })
+  child.stdin.on('error', () => {})
+  child.stdin.end(stdin)
+  return child
+}
+
+function ended(child: ChildProcess): Promise<Ended> {
+  let stdout = ''
+  let stderr = ''
+  child.stdout?.setEncoding('utf8').on('data', text => {
+    stdout += text
+  })
+  child.stderr?.setEncoding('utf8').on('data', text => {
+    stderr += text
+  })
+  return new Promise(resolve => child.once('close', code => resolve({ code, stdout, stderr })))
+}
+
+const tern = (args: string[], options?: StartOptions): Promise<Ended> => ended(start(args, options))
+
+async function json(args: string[], options?: StartOptions) {
+  const { code, stdout, stderr } = await tern([...args, '--json'], options)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  return JSON.parse(stdout)
+}
+
+describe('help and usage', () => {
+  const commands = ['chat', 'run', 'convert', 'info', 'eval', 'bench', 'serve']
+
+  it('lists every command', async () => {
+    const { code, stdout } = await tern(['--help'])
+    expect(code).toBe(0)
+    for (const command of commands) expect(stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'))
+  })
+
+  it.each(commands)('%s --help shows examples', async command => {
+    const { code, stdout } = await tern([command, '--help'])
+    expect(code).toBe(0)
+    expect(stdout).toContain(`Usage: tern ${command}`)
+    expect(stdout).toContain(`\n  tern ${command}`)
+  })
+
+  it('--version is that of the package', async () => {
+    expect(await tern(['--version'])).toEqual({ code: 0, stdout: `${packageJson.version}\n`, stderr: '' })
+  })
+
+  it.each([
+    { args: [], says: 'Usage: tern' },
+    { args: ['fly'], says: "unknown command 'fly'" },
+    { args: ['run', '--speed', '3'], says: "unknown option '--speed'" },
+    { args: ['run', '-p', 'x', '--top-p', '1.5'], says: 'from 0 to 1' },
+    { args: ['run', '-p', 'x', '--max-tokens', '2.5'], says: 'a whole number from 0' },
+    { args: ['run', '-p', 'x', '--threads', '0'], says: 'from 1 to 64' },
+    { args: ['run', '-p', 'x', '--backend', 'abacus'], says: 'reference' },
+    { args: ['run', '-p', 'x', '--logit-bias', 'x=1'], says: '42=-5' },
+    { args: ['run', '-p', 'x', '--raw', '--system', 'y'], says: '--system needs the chat template' },
+    { args: ['run'], says: 'stdin is empty' },
+    { args: ['eval'], says: '--text FILE or --ids' },
+    { args: ['eval', '--text', 'a', '--ids', 'b'], says: '--text FILE or --ids' },
+    { args: ['convert', 'in'], says: "missing required argument 'out'" },
+  ])('wrong usage ends with 2: $args', async ({ args, says }) => {
+    const { code, stdout, stderr } = await tern(args)
+    expect(stderr).toContain(says)
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  })
+})
+
+describe('run', () => {
+  const greeting = goldens[0]!
+  const beginning = goldens[2]!
+
+  it('answers with the chat template, greedy text equal to the published implementation', async () => {
+    const reply = await json(['run', '-p', 'Hello! How are you today?', '--greedy', '--max-tokens', '64'])
+    expect(reply.text).toBe(greeting.greedy)
+    expect(reply).toMatchObject({
+      promptTokens: greeting.prompt_tokens,
+      finishReason: 'end-of-text',
+      model: 'Tern 98M',
+      backend: 'wasm',
+    })
+    expect(reply.tokenIds.every(Number.isInteger)).toBe(true)
+    for (const figure of ['tokensPerSecond', 'ttftMs', 'loadMs']) expect(reply[figure]).toBeGreaterThan(0)
+    for (const bytes of ['weightBytes', 'stateBytes', 'scratchBytes', 'processRssBytes']) {
+      expect(reply.memory[bytes]).toBeGreaterThan(0)
+    }
+  })
+
+  it('--raw continues the text, and reads special tokens in it', async () => {
+    const max = ['--raw', '--greedy', '--max-tokens', '24']
+    const continued = await json(['run', '-p', beginning.prompt, ...max])
+    expect(beginning.greedy.startsWith(continued.text)).toBe(true)
+    expect(continued).toMatchObject({ finishReason: 'max-tokens', promptTokens: beginning.prompt_tokens })
+    const chat = await json(['run', '-p', greeting.prompt, ...max])
+    expect(chat.text).toBe(greeting.greedy)
+  })
+
+  it('reads the prompt from a pipe, without its last line end, and streams plain text', async () => {
+    const { code, stdout, stderr } = await tern(['run', '--greedy'], { stdin: 'Hello! How are you today?\n' })
+    expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `${greeting.greedy}\n`, stderr: '' })
+  })
+
+  it('gives the same text for the same seed', async () => {
+    const args = ['run', '-p', 'Tell me a story.', '--temperature', '1', '--max-tokens', '12', '--seed']
+    const [first, again, other] = await Promise.all([json([...args, '7']), json([...args, '7']), json([...args, '8'])])
+    expect(again.tokenIds).toEqual(first.tokenIds)
+    expect(other.tokenIds).not.toEqual(first.tokenIds)
+  })
+
+  it('ends before a stop string, and obeys a logit bias', async () => {
+    const args = ['run', '-p', 'Hello! How are you today?', '--greedy']
+    const stopped = await json([...args, '--stop', ' thank', '--stop', 'never'])
+    expect(stopped).toMatchObject({ text: "I'm doing well,", finishReason: 'stop-string' })
+    const banned = await json([...args, '--max-tokens', '1', '--logit-bias', `${stopped.tokenIds[0]}=-100`])
+    expect(banned.tokenIds[0]).not.toBe(stopped.tokenIds[0])
+  })
+
+  it('goes on from a saved state exactly where it stood', async () => {
+    const max = ['--raw', '--greedy', '--max-tokens']
+    const whole = await json(['run', '-p', beginning.prompt, ...max, '16'])
+    const state = join(folder, 'half.state')
+    const half = await json(['run', '-p', beginning.prompt, ...max, '8', '--state-out', state])
+    const rest = await json(['run', '-p', '', ...max, '8', '--state-in', state])
+    expect([...half.tokenIds, ...rest.tokenIds]).toEqual(whole.tokenIds)
+  })
+
+  it('stops cleanly when the reader of its output goes away', async () => {
+    const child = start(['run', '--raw', '-p', 'Once upon a time', '--max-tokens', '100000', '--seed', '1'])
+    const end = ended(child)
+    child.stdout.once('data', () => child.stdout.destroy())
+    expect(await end).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('Ctrl-C ends the reply with 130; with --json the text so far is still told', async () => {
+    const child = start(['run', '--raw', '-p', 'Once upon a time', '--max-tokens', '100000', '--seed', '1'])
+    const end = ended(child)
+    child.stdout.once('data', () => child.kill('SIGINT'))
+    const { code, stdout, stderr } = await end
+    expect({ code, stderr }).toEqual({ code: 130, stderr: '' })
+    expect(stdout.endsWith('\n')).toBe(true)
+  })
+})
+
+describe('errors', () => {
+  it('say what was wrong and what to do, without a stack', async () => {
+    const { code, stdout, stderr } = await tern(['run', '-p', 'x', '-m', 'missing.gguf'])
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+    expect(stderr).toMatch(/^tern: .*missing\.gguf/)
+    expect(stderr).not.toMatch(/\n\s+at /)
+  })
+
+  it('are an object on stdout with --json', async () => {
+    const { code, stdout, stderr } = await tern(['info', 'missing.gguf', '--json'])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^tern: /)
+    expect(JSON.parse(stdout).error).toMatchObject({ code: 'file-not-found', message: expect.any(String) })
+  })
+
+  it('refuse a file that is no model', async () => {
+    const path = join(folder, 'no-model.gguf')
+    writeFileSync(path, 'This is a shopping list, not a model. Eggs, rice.'.repeat(100))
+    const { code, stderr } = await tern(['info', path])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/expected .* \/ found /)
+  })
+})
+
+describe('convert and eval', () => {
+  const checkpoint = join(checkpoints, 'tiny-f16-sharded')
+  const ids = join(folder, 'ids.json')
+  writeFileSync(ids, JSON.stringify({ input_ids: [[1, 5, 9, 200, 17, 3, 8, 250, 40, 41]] }))
+
+  it.each(['tq1_0', 'tq2_0'])('a converted %s file computes what its folder does', async packing => {
+    const output = join(folder, `${packing}.gguf`)
+    const done = await tern(['convert', checkpoint, output, '--packing', packing])
+    expect(done).toMatchObject({ code: 0, stdout: expect.stringContaining(output) })
+    expect(done.stderr).toContain('100 %')
+    const fromFolder = await json(['eval', checkpoint, '--ids', ids])
+    const fromFile = await json(['eval', output, '--ids', ids])
+    expect(fromFile.lossNats).toBe(fromFolder.lossNats)
+    expect(fromFile).toMatchObject({ tokens: 10, backend: 'wasm' })
+    expect(fromFile.perplexity).toBeCloseTo(Math.exp(fromFile.lossNats), 6)
+  })
+
+  it('keeps an existing file unless --force', async () => {
+    const output = join(folder, 'precious.gguf')
+    writeFileSync(output, 'precious')
+    expect(await tern(['convert', checkpoint, output])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('--force'),
+    })
+    expect(readFileSync(output, 'utf8')).toBe('precious')
+    expect(await tern(['convert', checkpoint, output, '--force'])).toMatchObject({ code: 0 })
+    expect(readFileSync(output).subarray(0, 4).toString()).toBe('GGUF')
+  })
+
+  it('leaves nothing behind when the conversion fails', async () => {
+    const target = mkdtempSync(join(folder, 'target-'))
+    const broken = mkdtempSync(join(folder, 'broken-'))
+    writeFileSync(join(broken, 'config.json'), readFileSync(join(checkpoint, 'config.json')))
+    writeFileSync(join(broken, 'model.safetensors'), 'not safetensors at all')
+    expect(await tern(['convert', broken, join(target, 'out.gguf')])).toMatchObject({ code: 1 })
+    expect(readdirSync(target)).toEqual([])
+  })
+
+  it('saves all logits as one float32 tensor [T, V]', async () => {
+    const output = join(folder, 'logits.safetensors')
+    const { logitsPath } = await json(['eval', checkpoint, '--ids', ids, '--save-logits', output])
+    expect(logitsPath).toBe(output)
+    const file = readFileSync(output)
+    const headerLength = Number(file.readBigUInt64LE(0))
+    const { logits } = JSON.parse(file.subarray(8, 8 + headerLength).toString())
+    expect(logits).toMatchObject({ dtype: 'F32', shape: [10, 512] })
+    expect(file.byteLength).toBe(8 + headerLength + 10 * 512 * 4)
+  })
+
+  it.each([
+    { content: '{"tokens": [1]}', says: 'no array' },
+    { content: '[1, -2]', says: '-2 at index 1' },
+    { content: 'one, two', says: 'holds no token ids' },
+    { content: '[1, 512]', says: '512' },
+  ])('refuses ids like $content', async ({ content, says }) => {
+    const path = join(folder, 'wrong.json')
+    writeFileSync(path, content)
+    const { code, stderr } = await tern(['eval', checkpoint, '--ids', path])
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(says) })
+  })
+
+  it('measures a text that begins with <s>', async () => {
+    const path = join(folder, 'text.txt')
+    writeFileSync(path, 'Once upon a time there was a little girl.')
+    const result = await json(['eval', '--text', path])
+    expect(result.lossNats).toBeGreaterThan(0.5)
+    expect(result.lossNats).toBeLessThan(4)
+  })
+})
+
+describe('info', () => {
+  it('describes the embedded model', async () => {
+    const { model, backend } = await json(['info'])
+    expect(model).toMatchObject({ parameterCount: 97_626_624, stateBytes: 12 * 768 * 4, license: 'cc-by-sa-4.0' })
+    expect(backend.name).toBe('wasm')
+    const { stdout } = await tern(['info'])
+    expect(stdout).toContain('97,626,624')
+  })
+})
+
+describe('chat', () => {
+  it('answers the lines of a pipe, with history and commands', async () => {
+    const transcript = join(folder, 'chat.json')
+    const lines = [
+      'Hello! How are you today?',
+      '/stats',
+      '"""Who',
+      'are you?"""',
+      `/save ${transcript}`,
+      '/nonsense',
+      '',
+    ]
+    const { code, stdout, stderr } = await tern(['chat', '--greedy'], { stdin: lines.join('\n') })
+    expect(code).toBe(0)
+    expect(stdout.startsWith(`${goldens[0]!.greedy}\n`)).toBe(true)
+    expect(stdout).toMatch(/state +36\.0 KiB/)
+    expect(stderr).toBe('tern: no command /nonsense; /help lists them.\n')
+    const messages = JSON.parse(readFileSync(transcript, 'utf8'))
+    expect(messages.map((message: { role: string }) => message.role)).toEqual([
+      'user',
+      'assistant',
+      'user',
+      'assistant',
+    ])
+    expect(messages[2].content).toBe('Who\nare you?')
+    expect(messages[1].content).toBe(goldens[0]!.greedy)
+  })
+
+  it('/regenerate replaces the last reply from the state before it, /new forgets', async () => {
+    const lines = ['Hello! How are you today?', '/regenerate', '/new', '/regenerate', 'Hello! How are you today?']
+    const { stdout, stderr } = await tern(['chat', '--greedy'], { stdin: lines.join('\n') })
+    expect(stdout.split(goldens[0]!.greedy)).toHaveLength(4)
+    expect(stderr).toContain('no reply to replace')
+  })
+})
+
+describe('launcher', () => {
+  const olderNode = ['/usr/bin/node', '/usr/local/bin/node'].find(existsSync)
+
+  it.skipIf(olderNode === undefined)('works under the Node of this machine, whatever its version', async () => {
+    const ok = spawn(olderNode!, [launcher, '--version'], { cwd: folder })
+    expect(await ended(ok)).toEqual({ code: 0, stdout: `${packageJson.version}\n`, stderr: '' })
+    const wrong = spawn(olderNode!, [launcher, 'fly'], { cwd: folder })
+    expect(await ended(wrong)).toMatchObject({ code: 2 })
+  })
+})
