@@ -307,19 +307,21 @@ async function readTensorInfos(cursor: ByteCursor, count: number, alignment: num
     tensors.set(name, await readTensorInfo(cursor, name, alignment))
     checkLimit(source.name, 'the size of the header in bytes', cursor.position, LIMITS.headerBytes)
   }
-  const dataStart = alignment * Math.ceil(cursor.position / alignment)
-  const ordered = [...tensors.values()].sort((a, b) => a.fileOffset - b.fileOffset)
-  let previous: PlacedTensor | null = null
-  for (const tensor of ordered) {
-    tensor.fileOffset += dataStart
-    const end = tensor.fileOffset + tensor.byteLength
-    if (!(end <= source.size)) throw truncated(source, end)
-    if (previous && tensor.fileOffset < previous.fileOffset + previous.byteLength) {
-      throw invalid(source.name, `the tensors "${previous.name}" and "${tensor.name}" overlap`)
-    }
-    previous = tensor
-  }
+  placeTensors(source, [...tensors.values()], alignment * Math.ceil(cursor.position / alignment))
   return tensors
+}
+
+/** Turns offsets into those of the file; every tensor lies inside it and none on another. */
+function placeTensors(source: ByteSource, tensors: PlacedTensor[], dataStart: number): void {
+  for (const tensor of tensors) tensor.fileOffset += dataStart
+  const fileEnd = tensors.reduce((end, tensor) => Math.max(end, tensor.fileOffset + tensor.byteLength), dataStart)
+  if (tensors.length > 0 && fileEnd > source.size) throw truncated(source, fileEnd)
+  const ordered = tensors.toSorted((a, b) => a.fileOffset - b.fileOffset)
+  for (let i = 1; i < ordered.length; i++) {
+    const before = ordered[i - 1]!
+    if (before.fileOffset + before.byteLength <= ordered[i]!.fileOffset) continue
+    throw invalid(source.name, `the tensors "${before.name}" and "${ordered[i]!.name}" overlap`)
+  }
 }
 
 async function readTensorInfo(cursor: ByteCursor, name: string, alignment: number): Promise<PlacedTensor> {
@@ -333,6 +335,7 @@ async function readTensorInfo(cursor: ByteCursor, name: string, alignment: numbe
   for (let d = 0; d < dimensions; d++) {
     const size = cursor.size64()
     if (size < 1) throw invalid(file, `a dimension of tensor "${name}" is 0`)
+    checkLimit(file, `a dimension of tensor "${name}"`, size, Number.MAX_SAFE_INTEGER)
     // GGUF has the innermost dimension first.
     shape.unshift(size)
   }
@@ -344,10 +347,9 @@ async function readTensorInfo(cursor: ByteCursor, name: string, alignment: numbe
   if (shape.at(-1)! % blockElements !== 0) {
     throw invalid(file, `rows of tensor "${name}" (${type}) are no whole blocks`, `a multiple of ${blockElements}`)
   }
-  // Infinity or a product above 2^53 ends here: nothing of that size is in a file.
   const byteLength = tensorBytes(type, shape)
-  checkLimit(file, `the size of tensor "${name}" in bytes`, byteLength, cursor.source.size)
-  checkLimit(file, `the offset of tensor "${name}"`, fileOffset, cursor.source.size)
+  checkLimit(file, `the size of tensor "${name}" in bytes`, byteLength, Number.MAX_SAFE_INTEGER)
+  checkLimit(file, `the offset of tensor "${name}"`, fileOffset, Number.MAX_SAFE_INTEGER)
   if (fileOffset % alignment !== 0) {
     throw invalid(file, `tensor "${name}" is misaligned`, `a multiple of ${alignment}`, String(fileOffset))
   }

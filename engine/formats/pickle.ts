@@ -9,7 +9,14 @@ import type { ByteCursor } from './byte-cursor.ts'
 import type { FloatType } from './floats.ts'
 
 /** Enough for state dicts of several thousand tensors (about 45 operations each). */
-const LIMITS = { operations: 400_000, stack: 16_384, memo: 65_536, textBytes: 65_536, longBytes: 255 } as const
+const LIMITS = {
+  pickleBytes: 16 * 2 ** 20,
+  operations: 400_000,
+  stack: 16_384,
+  memo: 65_536,
+  textBytes: 65_536,
+  longBytes: 255,
+} as const
 
 /** Element type of a storage: a float type that Tern reads, another by its torch name, or raw bytes. */
 export type StorageType = FloatType | 'untyped' | `torch.${string}`
@@ -177,7 +184,9 @@ class Machine {
   }
 
   async run(): Promise<PickleValue> {
+    const end = this.#cursor.position + LIMITS.pickleBytes
     for (let operation = 0; operation < LIMITS.operations; operation++) {
+      if (this.#cursor.position > end) throw overBudget(this.#file, 'bytes', LIMITS.pickleBytes)
       await this.#need(1)
       const opcode = this.#cursor.u8()
       if (opcode === OP.STOP) return this.#pop()

@@ -22,7 +22,7 @@ const wholeNumber = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const tensorSchema = v.strictObject({
   dtype: v.pipe(v.string(), v.maxLength(16)),
   shape: v.pipe(v.array(wholeNumber), v.maxLength(8)),
-  data_offsets: v.tuple([wholeNumber, wholeNumber]),
+  data_offsets: v.strictTuple([wholeNumber, wholeNumber]),
 })
 const metadataSchema = v.record(v.string(), v.string())
 

@@ -23,7 +23,6 @@ import { type CentralEntry, locateZipEntry, readZipDirectory } from './zip.ts'
 
 /** A transposed or otherwise scattered tensor is gathered in memory, from a storage range of at most this size. */
 const GATHER_LIMIT_BYTES = 512 * 2 ** 20
-const PICKLE_LIMIT_BYTES = 16 * 2 ** 20
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn
 const LEGACY_PROTOCOL = 1001
 
@@ -82,17 +81,6 @@ async function readZipLayout(source: ByteSource): Promise<Layout> {
   const prefix = pickles[0]!.slice(0, -'data.pkl'.length)
   await refuseBigEndian(source, directory.get(`${prefix}byteorder`))
   const pickle = await locateZipEntry(source, directory.get(pickles[0]!)!)
-  if (pickle.byteLength > PICKLE_LIMIT_BYTES) {
-    throw new EngineError(
-      'limit-exceeded',
-      `"${source.name}" is not a plausible checkpoint: its pickle is too large.`,
-      {
-        expected: `at most ${PICKLE_LIMIT_BYTES} bytes`,
-        actual: `${pickle.byteLength} bytes`,
-        remedy: 'The file is damaged or hostile: download it again from a source you trust.',
-      },
-    )
-  }
   const { value } = await readPickle(new ByteCursor(sliceSource(source, pickle.fileOffset, pickle.byteLength)))
   const stateDict = stateDictOf(source, value)
   const storages = new Map<string, StorageRange>()

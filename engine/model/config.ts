@@ -114,7 +114,7 @@ export function defaultIntermediateSize(hiddenSize: number, hiddenRatio: number)
   return 256 * Math.ceil(Math.floor((hiddenSize * hiddenRatio * 2) / 3) / 256)
 }
 
-/** Throws `config-invalid` when a size is absurd or not whole, or an id lies outside the vocabulary. */
+/** Throws `config-invalid` when a size is absurd or not whole, `config-unsupported` where lower bounds do not fit the state. */
 export function checkConfig(config: ModelConfig): void {
   for (const key of Object.keys(CONFIG_LIMITS) as (keyof typeof CONFIG_LIMITS)[]) {
     const value = config[key]
@@ -125,6 +125,13 @@ export function checkConfig(config: ModelConfig): void {
         remedy: 'The file is damaged or not a MatMul-free model.',
       })
     }
+  }
+  if (config.useLowerBound && config.stateWidth !== config.hiddenSize) {
+    throw new EngineError('config-unsupported', 'This model has lower bounds and a state wider than its hidden size.', {
+      expected: 'expand_ratio 1 where use_lower_bound is true',
+      actual: `expand_ratio ${config.stateWidth / config.hiddenSize}`,
+      remedy: 'No implementation runs such a checkpoint, the published one included; choose another model.',
+    })
   }
   if (!(config.rmsNormEpsilon >= 0 && config.rmsNormEpsilon < 1)) {
     throw new EngineError('config-invalid', 'The RMSNorm epsilon is out of range.', {
