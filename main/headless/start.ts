@@ -28,7 +28,7 @@ export async function start(args: readonly string[]): Promise<number> {
     if (!options.browser) {
       const reason = await tryElectron(args)
       if (reason === null) return Number(process.exitCode ?? 0)
-      process.stdout.write(`${reason}, so Tern opens in your browser.\n`)
+      process.stdout.write(`${reason}, so Tern runs in your browser.\n`)
     }
     await ensureWindow()
     await runBrowserShell({
