@@ -120,14 +120,15 @@ function neighbours(merges: readonly [string, string][]): Set<number> {
 const pairKey = (left: number, right: number): number => left * 0x110000 + right
 
 function unigramEncoder(model: UnigramModel, hidden: ReadonlySet<string>): EncodeWord {
+  const byteIds = model.byteFallback ? byteTokenIds(model) : null
+  const unmatchable = new Set([model.unknownId, ...(byteIds ?? [])])
   const idOf = new Map<string, number>()
   // A piece that text must not match keeps its id under a spelling that no text has: a noncharacter.
   const vocab = model.pieces.map(([piece, score], id): [string, number] => {
-    const matchable = id !== model.unknownId && !hidden.has(piece) && !idOf.has(piece)
-    if (matchable) idOf.set(piece, id)
-    return [matchable ? piece : `\u{10ffff}${id}`, score]
+    const isMatchable = !unmatchable.has(id) && !hidden.has(piece) && !idOf.has(piece)
+    if (isMatchable) idOf.set(piece, id)
+    return [isMatchable ? piece : `\u{10ffff}${id}`, score]
   })
-  const byteIds = model.byteFallback ? byteTokenIds(idOf) : null
   const unigram = new Unigram({ type: 'Unigram', vocab, unk_id: model.unknownId }, '')
   const encoder = new TextEncoder()
   return (word, ids) => {
@@ -143,12 +144,10 @@ function unigramEncoder(model: UnigramModel, hidden: ReadonlySet<string>): Encod
 }
 
 /** Ids of <0x00> to <0xFF>, or null when one is missing: then there is no byte fallback. */
-function byteTokenIds(idOf: ReadonlyMap<string, number>): number[] | null {
-  const ids: number[] = []
-  for (let byte = 0; byte < 256; byte++) {
-    const id = idOf.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
-    if (id === undefined) return null
-    ids.push(id)
+function byteTokenIds(model: UnigramModel): number[] | null {
+  const ids: number[] = new Array(256).fill(-1)
+  for (const [id, [piece]] of model.pieces.entries()) {
+    if (/^<0x[0-9A-F]{2}>$/.test(piece)) ids[Number.parseInt(piece.slice(3, 5), 16)] = id
   }
-  return ids
+  return ids.includes(-1) ? null : ids
 }
