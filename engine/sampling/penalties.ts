@@ -9,8 +9,9 @@ export class TokenHistory {
   readonly #distinct: Int32Array
   readonly #placeOf: Int32Array
   #distinctCount = 0
-  /** The window as a ring; null when all tokens count. */
+  /** The window as a ring; without a window a list that grows. */
   readonly #ring: Int32Array | null
+  readonly #all: number[] = []
   #ringStart = 0
   #ringLength = 0
 
@@ -44,7 +45,7 @@ export class TokenHistory {
       }
       this.#ring[(this.#ringStart + this.#ringLength) % this.#ring.length] = token
       this.#ringLength += 1
-    }
+    } else this.#all.push(token)
     if (this.#counts[token]++ > 0) return
     this.#placeOf[token] = this.#distinctCount
     this.#distinct[this.#distinctCount++] = token
@@ -57,45 +58,28 @@ export class TokenHistory {
     this.#placeOf[last] = this.#placeOf[token]
   }
 
-  /** Tokens with how often each follows itself, oldest first; without a window: each token once, with its count. */
-  export(): [token: number, count: number][] {
-    const runs: [number, number][] = []
-    if (this.#ring === null) {
-      for (let i = 0; i < this.#distinctCount; i++) runs.push([this.#distinct[i], this.#counts[this.#distinct[i]]])
-      return runs
-    }
-    for (let i = 0; i < this.#ringLength; i++) {
-      const token = this.#ring[(this.#ringStart + i) % this.#ring.length]
-      const last = runs.at(-1)
-      if (last?.[0] === token) last[1] += 1
-      else runs.push([token, 1])
-    }
-    return runs
+  /** Tokens of the window, oldest first. */
+  export(): number[] {
+    const ring = this.#ring
+    if (ring === null) return [...this.#all]
+    return Array.from({ length: this.#ringLength }, (_, i) => ring[(this.#ringStart + i) % ring.length])
   }
 
-  /** Throws `state-corrupt`; nothing has changed then. */
-  import(runs: readonly (readonly [token: number, count: number])[]): void {
-    for (const [token, count] of runs) {
-      const valid = Number.isInteger(token) && token >= 0 && token < this.#counts.length
-      if (!valid || !Number.isInteger(count) || count < 1 || count > 0xffff_ffff) {
-        throw new EngineError('state-corrupt', "The sampler's token history is damaged.", {
-          expected: `tokens below ${this.#counts.length} with counts`,
-          actual: `${token}: ${count}`,
-          remedy: 'Start the reply again.',
-        })
-      }
+  /** Replaces everything. Throws `state-corrupt`; nothing has changed then. */
+  import(tokens: readonly number[]): void {
+    for (const token of tokens) {
+      if (Number.isInteger(token) && token >= 0 && token < this.#counts.length) continue
+      throw new EngineError('state-corrupt', "The sampler's token history is damaged.", {
+        expected: `tokens below ${this.#counts.length}`,
+        actual: String(token),
+        remedy: 'Start the reply again.',
+      })
     }
     this.#counts.fill(0)
     this.#distinctCount = 0
+    this.#all.length = 0
     this.#ringStart = 0
     this.#ringLength = 0
-    for (const [token, count] of runs) {
-      if (this.#ring === null) {
-        this.add(token)
-        this.#counts[token] += count - 1
-        continue
-      }
-      for (let i = 0; i < Math.min(count, this.#ring.length); i++) this.add(token)
-    }
+    for (const token of tokens) this.add(token)
   }
 }

@@ -57,9 +57,9 @@ export interface SamplingOptions {
 /** Plain data: structured-cloneable and JSON-safe. */
 export interface SamplerState {
   /** Four 32-bit words of the generator. */
-  random: number[]
-  /** Tokens that penalties look at, with how often each stands there in a row; oldest first. */
-  history: [token: number, count: number][]
+  rng: number[]
+  /** The tokens that penalties look at, oldest first; kept whether or not penalties are on. */
+  history: number[]
 }
 
 export interface Sampler {
@@ -137,7 +137,8 @@ class LogitSampler implements Sampler {
   readonly #presencePenalty: number
   readonly #frequencyPenalty: number
   readonly #logitBias: readonly (readonly [number, number])[]
-  readonly #history: TokenHistory | null
+  readonly #penalises: boolean
+  readonly #history: TokenHistory
   #random: Random
   /** [V] logits after bias and penalties. */
   readonly #logits: Float32Array
@@ -161,9 +162,9 @@ class LogitSampler implements Sampler {
     this.#presencePenalty = options.presencePenalty ?? 0
     this.#frequencyPenalty = options.frequencyPenalty ?? 0
     this.#logitBias = options.logitBias ?? []
-    const penalises = this.#repetitionPenalty !== 1 || this.#presencePenalty !== 0 || this.#frequencyPenalty !== 0
+    this.#penalises = this.#repetitionPenalty !== 1 || this.#presencePenalty !== 0 || this.#frequencyPenalty !== 0
     const window = Math.min(options.penaltyWindow ?? DEFAULT_PENALTY_WINDOW, MAX_PENALTY_WINDOW)
-    this.#history = penalises ? new TokenHistory(vocabularySize, window) : null
+    this.#history = new TokenHistory(vocabularySize, window)
     this.#random = Random.fromSeed(seed)
     this.#logits = new Float32Array(vocabularySize)
     const draws = this.#temperature > 0
@@ -179,16 +180,16 @@ class LogitSampler implements Sampler {
         actual: String(token),
       })
     }
-    this.#history?.add(token)
+    this.#history.add(token)
   }
 
   exportState(): SamplerState {
-    return { random: this.#random.exportState(), history: this.#history?.export() ?? [] }
+    return { rng: this.#random.exportState(), history: this.#history.export() }
   }
 
   importState(state: SamplerState): void {
-    const random = Random.fromState(state.random)
-    this.#history?.import(state.history)
+    const random = Random.fromState(state.rng)
+    this.#history.import(state.history)
     this.#random = random
   }
 
@@ -218,8 +219,8 @@ class LogitSampler implements Sampler {
       const isFinal = bias <= BAN_BIAS || bias === Number.POSITIVE_INFINITY
       adjusted[token] = isFinal ? Math.sign(bias) * Number.POSITIVE_INFINITY : adjusted[token] + bias
     }
+    if (!this.#penalises) return
     const history = this.#history
-    if (history === null) return
     for (let i = 0; i < history.distinctCount; i++) {
       const token = history.distinctToken(i)
       const logit = adjusted[token]
