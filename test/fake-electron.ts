@@ -6,7 +6,6 @@ import { EventEmitter } from 'node:events'
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import type Electron from 'electron'
 
-
 export class FakeFrame {
   url = 'tern://app/'
   received: { channel: string; ports: MessagePort[] }[] = []
