@@ -125,7 +125,7 @@ test('bombs of marks, containers, memo entries and nesting end at a budget', asy
     repeat(concat('}'), MIB),
     repeat(concat(']', '0'), MIB),
     concat('N', memo),
-    // A hundred texts and their memo: bounded by the bytes of a pickle.
+    // Texts without end: bounded by the bytes of a pickle.
     repeat(concat('X', u32(60_000), 'x'.repeat(60_000), '0'), 400),
     // Lists in lists, a million deep, and doubled at every step.
     repeat(concat(']'), 200_000),
