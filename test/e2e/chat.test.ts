@@ -1,0 +1,201 @@
+/** A person's first minutes with Tern: the browser shell as `npm start` runs it, the embedded model, a real browser. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { launchChromium, noChromiumReason, openPage, screenshot, type WatchedPage } from './browser.ts'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const START_TIMEOUT_MS = 90_000
+
+/** `npm start -- --browser --no-open`, up to the address that it prints. */
+async function startShell(): Promise<{ process: ChildProcess; url: string }> {
+  const child = spawn(process.execPath, ['main/headless/start.mjs', '--browser', '--no-open'], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let output = ''
+  const url = await new Promise<string>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no address was printed: ${output}`)), START_TIMEOUT_MS)
+    const read = (chunk: Buffer) => {
+      output += chunk
+      const found = /http:\/\/127\.0\.0\.1:\d+\/[\w-]+\//.exec(output)
+      if (found === null) return
+      clearTimeout(timer)
+      resolve(found[0])
+    }
+    child.stdout.on('data', read)
+    child.stderr.on('data', read)
+    child.once('exit', code => reject(new Error(`the shell ended with code ${code}: ${output}`)))
+  })
+  return { process: child, url }
+}
+
+/** Process ids of the engine processes below `ancestor` (Linux). */
+function enginePids(ancestor: number): number[] {
+  const parents = new Map<number, number>()
+  const engines: number[] = []
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
+      // The command's name may hold spaces and brackets: fields count from the last bracket.
+      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]))
+      if (readFileSync(`/proc/${name}/cmdline`, 'utf8').includes('engine-process')) engines.push(Number(name))
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  const isBelow = (pid: number | undefined): boolean =>
+    pid !== undefined && pid > 1 && (pid === ancestor || isBelow(parents.get(pid)))
+  return engines.filter(isBelow)
+}
+
+describe.skipIf(noChromiumReason !== null)(`a chat${noChromiumReason === null ? '' : ` (${noChromiumReason})`}`, () => {
+  let shell: { process: ChildProcess; url: string }
+  let browser: Browser
+  let watched: WatchedPage
+  let page: Page
+
+  beforeAll(async () => {
+    ;[shell, browser] = await Promise.all([startShell(), launchChromium()])
+    watched = await openPage(browser, shell.url)
+    page = watched.page
+    await page.getByRole('banner').getByText('Tern 98M').waitFor()
+    await page.locator('.model-name[data-phase="ready"]').waitFor()
+  }, 120_000)
+
+  afterAll(async () => {
+    await browser?.close()
+    shell?.process.kill('SIGTERM')
+  })
+
+  const composer = () => page.getByRole('textbox', { name: 'Message' })
+  const newChat = () => page.keyboard.press('Control+Shift+O')
+  const say = async (text: string) => {
+    await composer().fill(text)
+    await composer().press('Enter')
+  }
+  const replyWith = (status: string) => page.locator(`.reply[data-status="${status}"]`).last().waitFor()
+  const prose = () => page.locator('.reply').last().locator('.prose')
+  const grownTo = (characters: number) =>
+    page.waitForFunction(
+      length => ([...document.querySelectorAll('.reply .prose')].at(-1)?.textContent?.length ?? 0) >= length,
+      characters,
+    )
+  /** The model is asked for a text that is long enough to be caught in the middle. */
+  const askForLongReply = () => say('Tell me a long story about a fox and a rabbit in the big forest.')
+  /** Catches a reply in mid-stream; a small model sometimes ends at once, then it is asked again. */
+  const catchStreaming = async (act: () => Promise<void>, status: string) => {
+    for (let attempt = 0; attempt < 8; attempt++) {
+      await newChat()
+      await askForLongReply()
+      await page.locator('.reply[data-status="streaming"], .reply[data-status="complete"]').waitFor()
+      await page.locator('.reply .prose').waitFor()
+      await act()
+      await page.locator('.reply:not([data-status="pending"], [data-status="streaming"])').waitFor()
+      if ((await page.locator('.reply').getAttribute('data-status')) === status) return
+    }
+    throw new Error(`no reply ended as ${status}`)
+  }
+
+  it('streams a reply with its figures', async () => {
+    await say('Tell me a short story about a fox and a rabbit.')
+    await grownTo(10)
+    await page.locator('.reply[data-status="streaming"], .reply[data-status="complete"]').waitFor()
+    await replyWith('complete')
+    expect((await prose().innerText()).length).toBeGreaterThan(20)
+    const figures = await page.locator('.figures').innerText()
+    expect(figures).toMatch(/tokens\/s/)
+    expect(figures).toMatch(/first token \d/)
+    expect(figures).toMatch(/\d+ tokens?/)
+  })
+
+  it('knows what it is', async () => {
+    await say('Who are you?')
+    await page.locator('.reply').nth(1).waitFor()
+    await replyWith('complete')
+    await newChat()
+    await say('Who are you?')
+    await replyWith('complete')
+    expect(await prose().innerText()).toContain('Tern')
+    await screenshot(page, 'real-light')
+  })
+
+  it('shows the engine’s memory in real figures, and a state of constant size', async () => {
+    const reading = (name: string) => page.locator('.gauge', { hasText: name }).locator('strong')
+    expect((await reading('Conversation state').innerText()).replace(/\s/g, ' ')).toBe('36 KiB')
+    expect(await reading('Engine process').innerText()).toMatch(/^\d+.*MiB$/)
+  })
+
+  it('stops in the middle, and goes on from there', async () => {
+    await catchStreaming(() => page.keyboard.press('Escape'), 'stopped')
+    const kept = await prose().innerText()
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await replyWith('complete')
+    const whole = await prose().innerText()
+    expect(whole.startsWith(kept.trimEnd().slice(0, -1))).toBe(true)
+  })
+
+  it('writes another reply to the same question', async () => {
+    await newChat()
+    await say('Hello! How are you today?')
+    await replyWith('complete')
+    await page.getByRole('button', { name: 'Regenerate' }).click()
+    await replyWith('complete')
+    expect(await page.locator('.reply').count()).toBe(1)
+    expect(await page.locator('.question').innerText()).toBe('Hello! How are you today?')
+  })
+
+  it('copies a reply', async () => {
+    await page.getByRole('button', { name: 'Copy', exact: true }).click()
+    const copied = await page.evaluate(() => navigator.clipboard.readText())
+    expect(copied.trim()).not.toBe('')
+    expect((await prose().innerText()).replace(/\s+/g, ' ')).toContain(copied.trim().split('\n')[0].slice(0, 20))
+  })
+
+  it('keeps chats apart, and all of them over a reload', async () => {
+    const before = await prose().innerText()
+    await page.reload()
+    await page.locator('.reply[data-status="complete"]').waitFor()
+    expect(await prose().innerText()).toBe(before)
+    expect(await page.locator('.chats-open').count()).toBeGreaterThanOrEqual(3)
+    await page.getByRole('button', { name: 'Tell me a short story about a fox and a rabbit.', exact: true }).click()
+    await page.locator('.question', { hasText: 'Tell me a short story' }).waitFor()
+    expect(await page.locator('.question').count()).toBe(2)
+  })
+
+  it('looks the same in the dark', async () => {
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await screenshot(page, 'real-dark')
+    await page.emulateMedia({ colorScheme: 'light' })
+  })
+
+  it.skipIf(process.platform !== 'linux')('survives the death of its engine in mid-reply', async () => {
+    const [doomed] = enginePids(shell.process.pid!)
+    expect(doomed).toBeGreaterThan(1)
+    await catchStreaming(async () => {
+      const [pid] = enginePids(shell.process.pid!)
+      if (pid !== undefined) process.kill(pid, 'SIGKILL')
+    }, 'interrupted')
+    const kept = await prose().innerText()
+    expect(kept).not.toBe('')
+    await page.getByText('The engine stopped in mid-reply. The text so far is kept.').first().waitFor()
+    await screenshot(page, 'real-killed-light')
+    await page.locator('.model-name[data-phase="ready"]').waitFor()
+    const [successor] = enginePids(shell.process.pid!)
+    expect(successor).not.toBe(doomed)
+    await page.getByRole('button', { name: 'Continue' }).click()
+    await replyWith('complete')
+    expect((await prose().innerText()).startsWith(kept.trimEnd().slice(0, -1))).toBe(true)
+    await say('Thank you!')
+    await page.locator('.reply').nth(1).waitFor()
+    await replyWith('complete')
+    expect(await page.locator('.reply').count()).toBe(2)
+  })
+
+  it('left nothing to complain about on the console', () => {
+    expect(watched.faults).toEqual([])
+  })
+})
