@@ -122,7 +122,9 @@ class ByteBuilder {
     return at
   }
   bytes(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#grow(bytes.length))
+    // First: growing replaces the buffer.
+    const at = this.#grow(bytes.length)
+    this.#buffer.set(bytes, at)
   }
   u32(value: number): void {
     const at = this.#grow(4)
