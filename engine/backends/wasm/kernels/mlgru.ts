@@ -1,6 +1,6 @@
 /** The recurrence and its output gate, for a range of channels of one token. */
 import { sigmoid, sigmoid4, silu, silu4 } from './exp'
-import { inverseRms, sumOfSquares } from './rms-norm'
+import { rootMeanSquare, sumOfSquares } from './rms-norm'
 
 /**
  * f = lb + (1 - lb) * sigmoid(forget); h = f * state + silu(input) * (1 - f), for channels first..last-1, f32 each.
@@ -62,19 +62,19 @@ export function sigmoidRange(h: usize, gate: usize, first: i32, last: i32): void
 
 /** out = rms(g) * h * gate with gate = sigmoid(h), f32 [n]. */
 export function mlgruOutput(g: usize, h: usize, gate: usize, n: i32, outNorm: usize, epsilon: f64, out: usize): void {
-  const inverse = inverseRms(sumOfSquares(g, n), n, epsilon)
+  const rms = rootMeanSquare(sumOfSquares(g, n), n, epsilon)
   let e = 0
   if (ASC_FEATURE_SIMD) {
-    const factor = f32x4.splat(inverse)
+    const divisor = f32x4.splat(rms)
     for (; e + 4 <= n; e += 4) {
       const at = (<usize>e) << 2
-      const normalised = f32x4.mul(f32x4.mul(v128.load(g + at), factor), v128.load(outNorm + at))
+      const normalised = f32x4.mul(f32x4.div(v128.load(g + at), divisor), v128.load(outNorm + at))
       v128.store(out + at, f32x4.mul(f32x4.mul(normalised, v128.load(h + at)), v128.load(gate + at)))
     }
   }
   for (; e < n; e++) {
     const at = (<usize>e) << 2
-    const normalised = load<f32>(g + at) * inverse * load<f32>(outNorm + at)
+    const normalised = (load<f32>(g + at) / rms) * load<f32>(outNorm + at)
     store<f32>(out + at, normalised * load<f32>(h + at) * load<f32>(gate + at))
   }
 }

@@ -59,28 +59,28 @@ function square(p: usize): f64 {
   return value * value
 }
 
-/** 1 / sqrt(mean of squares + epsilon), rounded to float32 once. */
-export function inverseRms(sum: f64, n: i32, epsilon: f64): f32 {
-  return <f32>(1.0 / sqrt<f64>(sum / <f64>n + epsilon))
+/** sqrt(mean of squares + epsilon), rounded to float32 once. */
+export function rootMeanSquare(sum: f64, n: i32, epsilon: f64): f32 {
+  return <f32>sqrt<f64>(sum / <f64>n + epsilon)
 }
 
-/** out[k] = x[k] * inverse * weight[k], f32 [n]. */
-export function scaleRow(x: usize, n: i32, inverse: f32, weight: usize, out: usize): void {
+/** out[k] = x[k] / rms * weight[k], f32 [n]. */
+export function normalizeRow(x: usize, n: i32, rms: f32, weight: usize, out: usize): void {
   let k = 0
   if (ASC_FEATURE_SIMD) {
-    const factor = f32x4.splat(inverse)
+    const divisor = f32x4.splat(rms)
     for (; k + 4 <= n; k += 4) {
       const at = (<usize>k) << 2
-      v128.store(out + at, f32x4.mul(f32x4.mul(v128.load(x + at), factor), v128.load(weight + at)))
+      v128.store(out + at, f32x4.mul(f32x4.div(v128.load(x + at), divisor), v128.load(weight + at)))
     }
   }
   for (; k < n; k++) {
     const at = (<usize>k) << 2
-    store<f32>(out + at, load<f32>(x + at) * inverse * load<f32>(weight + at))
+    store<f32>(out + at, (load<f32>(x + at) / rms) * load<f32>(weight + at))
   }
 }
 
 /** out = x / sqrt(mean(x^2) + epsilon) * weight, f32 [n]. */
 export function rmsNorm(x: usize, n: i32, weight: usize, epsilon: f64, out: usize): void {
-  scaleRow(x, n, inverseRms(sumOfSquares(x, n), n, epsilon), weight, out)
+  normalizeRow(x, n, rootMeanSquare(sumOfSquares(x, n), n, epsilon), weight, out)
 }

@@ -70,7 +70,7 @@ import {
   SCRATCH_UP,
 } from './memory-layout'
 import { mlgru, mlgruOutput, sigmoidRange } from './mlgru'
-import { inverseRms, rmsNorm, scaleRow, sumOfSquares } from './rms-norm'
+import { normalizeRow, rmsNorm, rootMeanSquare, sumOfSquares } from './rms-norm'
 import { rowBlocks, rowEnd, shareStart } from './work-split'
 
 /** BitLinear's own RMSNorm epsilon: not the model's. */
@@ -104,12 +104,12 @@ export function quantizeInput3(
   meta1: usize,
   meta2: usize,
 ): void {
-  const inverse = inverseRms(sumOfSquares(x, n), n, BITLINEAR_EPSILON)
-  scaleRow(x, n, inverse, load<usize>(layer, LAYER_I_IN_NORM), scaled)
+  const rms = rootMeanSquare(sumOfSquares(x, n), n, BITLINEAR_EPSILON)
+  normalizeRow(x, n, rms, load<usize>(layer, LAYER_I_IN_NORM), scaled)
   absmaxQuantize(scaled, n, q0, meta0)
-  scaleRow(x, n, inverse, load<usize>(layer, LAYER_F_IN_NORM), scaled)
+  normalizeRow(x, n, rms, load<usize>(layer, LAYER_F_IN_NORM), scaled)
   absmaxQuantize(scaled, n, q1, meta1)
-  scaleRow(x, n, inverse, load<usize>(layer, LAYER_G_IN_NORM), scaled)
+  normalizeRow(x, n, rms, load<usize>(layer, LAYER_G_IN_NORM), scaled)
   absmaxQuantize(scaled, n, q2, meta2)
 }
 
