@@ -80,9 +80,9 @@ export const strings = {
     disclaimer: 'Small model: often wrong about facts.',
     /** Sending works, the reply comes later. */
     waits: {
-      starting: 'The engine is starting; a message sent now is answered then.',
-      loading: 'The model is loading; a message sent now is answered then.',
-      restarting: 'The engine is restarting; a message sent now is answered then.',
+      starting: 'The engine is starting; messages wait for it.',
+      loading: 'The model is loading; messages wait for it.',
+      restarting: 'The engine is restarting; messages wait for it.',
     },
     disabled: {
       connecting: 'Connecting.',
@@ -111,9 +111,9 @@ export const strings = {
     loading: (modelName: string) => `Loading ${modelName}`,
     converting: (modelName: string) => `Converting ${modelName}`,
     loadingHint: 'The model stays in memory while Tern is open; chats then start at once.',
-    restarting: 'The engine stopped unexpectedly. Restarting. Your chat is kept.',
-    restartingAttempt: (attempt: number) => `Attempt ${attempt}`,
-    restartingReason: 'What happened',
+    restarting: 'The engine stopped unexpectedly. Restarting; your chat is kept.',
+    restartingAttempt: (attempt: number) => `attempt ${attempt}`,
+    restartingReason: (reason: string) => `What happened: ${reason}`,
     recovered: 'The engine is running again.',
     failedHeading: 'The model could not be started',
     retry: 'Try again',

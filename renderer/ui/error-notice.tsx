@@ -7,14 +7,16 @@ import { Icon } from './icons.tsx'
 interface ErrorNoticeProps {
   heading?: string
   error: TernErrorData
+  /** true: it stands in a text that somebody else announces. */
+  quiet?: boolean
   /** Buttons. */
   children?: ReactNode
 }
 
-export function ErrorNotice({ heading, error, children }: ErrorNoticeProps) {
+export function ErrorNotice({ heading, error, quiet = false, children }: ErrorNoticeProps) {
   const words = strings.engine
   return (
-    <div className="error-notice" role="alert">
+    <div className="error-notice" role={quiet ? undefined : 'alert'}>
       <Icon name="alert" />
       <div className="error-notice-body">
         {heading === undefined ? null : <h2>{heading}</h2>}

@@ -61,5 +61,5 @@ const SCREENSHOTS = fileURLToPath(new URL('../../out/screenshots/', import.meta.
 /** Saves what the page looks like, for people: out/screenshots/NAME.png. */
 export async function screenshot(page: Page, name: string): Promise<void> {
   await mkdir(SCREENSHOTS, { recursive: true })
-  await page.screenshot({ path: `${SCREENSHOTS}${name}.png` })
+  await page.screenshot({ path: `${SCREENSHOTS}${name}.png`, animations: 'disabled' })
 }

@@ -208,6 +208,37 @@ describe.skipIf(noChromiumReason !== null)(
       expect(await composer().inputValue()).toBe('half a thought')
     })
 
+    it('finds a reply in flight again after a reload', async () => {
+      host.script(STORY)
+      host.setPace(40)
+      await say('Tell me a story')
+      await lastReply().getByText('in a big forest').waitFor()
+      await page.reload()
+      await replyWith('streaming')
+      await replyWith('complete')
+      expect((await lastReply().locator('.prose').innerText()).replace(/\s+/g, ' ')).toBe(STORY.replace(/\s+/g, ' '))
+    })
+
+    it('talks through the port that Electron’s preload hands over, when there is one', async () => {
+      // A preload in miniature: the port's far end is piped into the socket of the server.
+      await page.addInitScript(() => {
+        const connect = () => {
+          const { port1, port2 } = new MessageChannel()
+          const socket = new WebSocket(`${location.href.replace('http', 'ws')}rpc`)
+          socket.onopen = () => {
+            port1.onmessage = event => socket.send(JSON.stringify(event.data))
+            socket.onmessage = event => port1.postMessage(JSON.parse(event.data))
+            window.postMessage('tern-port', location.origin, [port2])
+          }
+        }
+        Object.assign(window, { tern: { connect } })
+      })
+      await page.reload()
+      await say('Hello')
+      await replyWith('complete')
+      expect(await lastReply().innerText()).toContain('OK.')
+    })
+
     it('deletes a chat only by its button, and takes it back', async () => {
       await say('Keep me')
       await replyWith('complete')
@@ -227,9 +258,13 @@ describe.skipIf(noChromiumReason !== null)(
       await say('Tell me a story')
       await lastReply().getByText('in a big forest').waitFor()
       host.interrupt()
-      host.setStatus({ phase: 'restarting', attempt: 1, reason: 'The engine process was killed (SIGKILL).' })
+      host.setStatus({
+        phase: 'restarting',
+        attempt: 1,
+        reason: 'it was killed (SIGKILL), which the system does when memory runs out',
+      })
       await replyWith('interrupted')
-      await page.getByText('The engine stopped unexpectedly. Restarting. Your chat is kept.').waitFor()
+      await page.getByText('The engine stopped unexpectedly. Restarting; your chat is kept.').waitFor()
       expect(await lastReply().innerText()).toContain('The engine stopped in mid-reply.')
       await screenshot(page, 'restarting-light')
       await page.emulateMedia({ colorScheme: 'dark' })

@@ -57,6 +57,7 @@ export function Composer({ inputRef }: { inputRef: RefObject<HTMLTextAreaElement
           id="composer"
           ref={inputRef}
           rows={1}
+          dir="auto"
           value={draft}
           placeholder={words.placeholder}
           aria-label={words.label}

@@ -45,7 +45,7 @@ function Messages() {
   if (phase === 'failed' && (messages === null || messages.length === 0)) return <EngineFailed />
   if (isNew || messages?.length === 0)
     return (phase === 'starting' || phase === 'loading') && !everLoaded ? <EngineLoading /> : <EmptyChat />
-  if (messages === null) return <p className="opening pulse">{strings.conversation.opening}</p>
+  if (messages === null) return <p className="opening">{strings.conversation.opening}</p>
   const last = messages.length - 1
   return (
     <>

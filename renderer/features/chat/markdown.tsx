@@ -83,11 +83,21 @@ function TaskBox({ checked }: ComponentProps<'input'> & WithNode) {
   return <input type="checkbox" checked={checked === true} readOnly disabled />
 }
 
+/** Right-to-left text is told from its first strong letter, block by block. */
+const block = (Tag: 'p' | 'li' | 'blockquote' | 'h3' | 'h4' | 'h5' | 'h6') =>
+  function Block({ children }: { children?: React.ReactNode } & WithNode) {
+    return <Tag dir="auto">{children}</Tag>
+  }
+
 /** Cells are aligned by class: a style attribute would break the content security policy. */
 const cell = (Tag: 'th' | 'td') =>
   function Cell({ children, node }: ComponentProps<'td'> & WithNode) {
     const align = (node as TreeNode | undefined)?.properties?.align
-    return <Tag className={typeof align === 'string' ? `align-${align}` : undefined}>{children}</Tag>
+    return (
+      <Tag dir="auto" className={typeof align === 'string' ? `align-${align}` : undefined}>
+        {children}
+      </Tag>
+    )
   }
 
 const plain = <K extends keyof React.JSX.IntrinsicElements>(Tag: K) =>
@@ -111,17 +121,17 @@ const components = {
   th: cell('th'),
   td: cell('td'),
   // Below the window's own headings.
-  h1: plain('h3'),
-  h2: plain('h4'),
-  h3: plain('h5'),
-  h4: plain('h6'),
-  h5: plain('h6'),
-  h6: plain('h6'),
-  p: plain('p'),
+  h1: block('h3'),
+  h2: block('h4'),
+  h3: block('h5'),
+  h4: block('h6'),
+  h5: block('h6'),
+  h6: block('h6'),
+  p: block('p'),
   ul: plain('ul'),
   ol: ({ children, start }: ComponentProps<'ol'> & WithNode) => <ol start={start}>{children}</ol>,
-  li: plain('li'),
-  blockquote: plain('blockquote'),
+  li: block('li'),
+  blockquote: block('blockquote'),
   hr: () => <hr />,
   strong: plain('strong'),
   sup: plain('sup'),

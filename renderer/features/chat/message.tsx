@@ -33,7 +33,9 @@ function Question({ text }: { text: string }) {
   const isLong = text.length > FOLD_CHARACTERS || text.split('\n', FOLD_LINES + 1).length > FOLD_LINES
   return (
     <article className="question" aria-label={strings.conversation.youSaid}>
-      <p className={isLong && !open ? 'question-text question-folded' : 'question-text'}>{text}</p>
+      <p dir="auto" className={isLong && !open ? 'question-text question-folded' : 'question-text'}>
+        {text}
+      </p>
       {isLong ? (
         <button type="button" className="link-button" aria-expanded={open} onClick={() => setOpen(!open)}>
           {open ? strings.conversation.showLess : strings.conversation.showAll}
@@ -87,7 +89,7 @@ function Waiting({ live }: { live: LiveReply | null }) {
 function Outcome({ message }: { message: ChatMessage }) {
   const words = strings.reply
   if (message.status === 'failed' && message.error !== null)
-    return <ErrorNotice heading={words.failed} error={message.error} />
+    return <ErrorNotice heading={words.failed} error={message.error} quiet />
   const note =
     message.status === 'failed'
       ? words.failed

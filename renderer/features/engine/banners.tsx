@@ -33,9 +33,9 @@ export function EngineBanner() {
     return (
       <div className="banner" role="status">
         <p>
-          {strings.engine.restarting}{' '}
+          {strings.engine.restarting}
           <span className="banner-detail">
-            {status.reason}
+            {strings.engine.restartingReason(status.reason)}
             {status.attempt > 1 ? ` · ${strings.engine.restartingAttempt(status.attempt)}` : ''}
           </span>
         </p>
