@@ -1,8 +1,8 @@
 /** How Electron's bundles and the window are built into out/; the browser shell builds the window alone from `windowConfig`. */
 import { fileURLToPath } from 'node:url'
 import react from '@vitejs/plugin-react'
-import { defineConfig } from 'electron-vite'
-import type { UserConfig } from 'vite'
+import { defineConfig, type UserConfig } from 'electron-vite'
+import type { UserConfig as ViteConfig } from 'vite'
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
 
@@ -20,9 +20,10 @@ export const windowConfig = {
     chunkSizeWarningLimit: 4096,
     rolldownOptions: { input: path('renderer/index.html') },
   },
-} satisfies UserConfig
+} satisfies ViteConfig
 
-export default defineConfig({
+/** Electron's main process, its preload, and the engine process. */
+export const mainConfig = {
   main: {
     build: {
       outDir: path('out/main'),
@@ -47,5 +48,6 @@ export default defineConfig({
       },
     },
   },
-  renderer: windowConfig,
-})
+} satisfies UserConfig
+
+export default defineConfig({ ...mainConfig, renderer: windowConfig })

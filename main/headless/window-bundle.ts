@@ -4,17 +4,24 @@
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const WINDOW_SOURCES = ['electron.config.ts', 'package-lock.json', 'renderer/**/*.*', 'contract/**/*.ts']
-const ELECTRON_SOURCES = [...WINDOW_SOURCES, 'package.json', 'main/**/*.ts', 'engine/**/*.ts']
+const WINDOW_OUTPUTS = ['out/renderer/index.html']
+const MAIN_SOURCES = ['electron.config.ts', 'package-lock.json', 'package.json', '{main,engine,contract}/**/*.ts']
+const MAIN_OUTPUTS = [
+  'out/main/index.js',
+  'out/main/engine-process.js',
+  'out/main/wasm-thread.js',
+  'out/preload/preload.cjs',
+]
 
 /** Builds out/renderer if it is missing or stale. Rejects with the bundler's own output when that fails. */
 export function ensureWindow(): Promise<void> {
-  return ensureBundle(WINDOW_SOURCES, 'window', async () => {
+  return ensureBundle('window', WINDOW_SOURCES, WINDOW_OUTPUTS, async () => {
     const temporary = `out/.renderer-${process.pid}`
     try {
       const vite = 'node_modules/vite/bin/vite.js'
@@ -34,22 +41,30 @@ export function ensureWindow(): Promise<void> {
   })
 }
 
-/** Builds all that Electron runs (out/main, out/preload, out/renderer) if anything is missing or stale. */
-export function ensureElectronBundles(): Promise<void> {
-  return ensureBundle(ELECTRON_SOURCES, 'electron', () =>
-    runBuild(['node_modules/electron-vite/bin/electron-vite.js', 'build', '--config', 'electron.config.ts']),
+/** Builds all that Electron runs (out/main, out/preload, out/renderer) where it is missing or stale. */
+export async function ensureElectronBundles(): Promise<void> {
+  await ensureWindow()
+  await ensureBundle('app', MAIN_SOURCES, MAIN_OUTPUTS, () =>
+    runBuild([
+      'node_modules/electron-vite/bin/electron-vite.js',
+      'build',
+      '--config',
+      'main/electron/main.vite.config.ts',
+    ]),
   )
 }
 
-async function ensureBundle(sources: string[], name: string, build: () => Promise<void>): Promise<void> {
-  const stampPath = `${ROOT}out/${name}.stamp`
+async function ensureBundle(
+  what: 'window' | 'app',
+  sources: string[],
+  outputs: string[],
+  build: () => Promise<void>,
+): Promise<void> {
+  const stampPath = `${ROOT}out/${what}.stamp`
   const hash = hashFiles(sources)
-  const outputs = name === 'window' ? ['out/renderer/index.html'] : ['out/main/index.js', 'out/renderer/index.html']
-  const isBuilt = outputs.every(output => readIfThere(`${ROOT}${output}`) !== null)
-  if (isBuilt && readIfThere(stampPath)?.toString() === hash) return
-  process.stderr.write(
-    isBuilt ? 'Building the window (its sources changed)...\n' : 'Building the window (first start only)...\n',
-  )
+  const isBuilt = outputs.every(output => existsSync(`${ROOT}${output}`))
+  if (isBuilt && readFileSync(stampPath, { encoding: 'utf8', flag: 'a+' }) === hash) return
+  process.stderr.write(`Building the ${what} (${isBuilt ? 'its sources changed' : 'first start only'})...\n`)
   await build()
   await mkdir(`${ROOT}out`, { recursive: true })
   await writeFile(stampPath, hash)
@@ -62,14 +77,6 @@ function hashFiles(patterns: string[]): string {
     hash.update(`${file}\0${content.byteLength}\0`).update(content)
   }
   return hash.digest('hex')
-}
-
-function readIfThere(path: string): Buffer | null {
-  try {
-    return readFileSync(path)
-  } catch {
-    return null
-  }
 }
 
 /** Runs a bundler quietly in a process of its own: its memory is not ours to keep. */
