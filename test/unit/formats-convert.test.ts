@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { EngineError } from '../../engine/errors.ts'
 import { type ConvertOptions, convertCheckpoint } from '../../engine/formats/convert.ts'
@@ -300,4 +301,19 @@ test('without a tokenizer a checkpoint converts too', async () => {
   const { model } = await converted()
   expect(model).toMatchObject({ tokenizerJson: null, chatTemplate: null })
   expect(model.config).toMatchObject({ bosTokenId: 1, eosTokenIds: [2] })
+})
+
+test('a tokenizer of megabytes comes back whole', async () => {
+  const vocab = Object.fromEntries(Array.from({ length: 60_000 }, (_, id) => [`token-${id}-ä`, id]))
+  const text = JSON.stringify({ model: { type: 'BPE', vocab, merges: [] } })
+  const { model } = await converted({ files: { 'tokenizer.json': text } })
+  expect(model.tokenizerJson).toBe(text)
+  expect(model.tokenizerJson!.length).toBeGreaterThan(2 ** 20)
+})
+
+test('an older folder with only a SentencePiece model gets its tokenizer from it', async () => {
+  const bytes = await readFile(new URL('../golden/data/sentencepiece/llama-bpe.model', import.meta.url))
+  const { model } = await converted({ files: { 'tokenizer.model': bytes } })
+  expect(JSON.parse(model.tokenizerJson!)).toHaveProperty('model.type', 'BPE')
+  expect(model.metadata.get('tokenizer.ggml.model')).toBe('hf-bpe')
 })
