@@ -31,13 +31,15 @@ export interface BrowserShellOptions {
 
 export interface BrowserShell {
   readonly url: string
+  /** See WindowServer. */
+  createLaunchUrl(): string
+  /** While the engine process runs; for diagnostics. */
+  readonly enginePid: number | undefined
   close(): Promise<void>
 }
 
 /** Starts server and engine process. Throws `invalid-argument` when the port cannot be had. */
-export async function startBrowserShell(
-  options: BrowserShellOptions = {},
-): Promise<BrowserShell & { launchUrl(): string }> {
+export async function startBrowserShell(options: BrowserShellOptions = {}): Promise<BrowserShell> {
   const modelPath = options.modelPath ?? EMBEDDED_MODEL_PATH
   const host = createAppHost({
     info: { version: packageJson.version, shell: 'browser', platform: process.platform },
@@ -57,7 +59,10 @@ export async function startBrowserShell(
     })
     return {
       url: server.url,
-      launchUrl: server.createLaunchUrl,
+      createLaunchUrl: server.createLaunchUrl,
+      get enginePid() {
+        return host.supervisor.pid
+      },
       async close() {
         await Promise.all([server.close(), host.stop()])
       },
@@ -75,7 +80,7 @@ export async function startBrowserShell(
 export async function runBrowserShell(options: BrowserShellOptions = {}): Promise<void> {
   const shell = await startBrowserShell(options)
   process.stdout.write(`Tern is running at ${shell.url}  (Ctrl-C stops it)\n`)
-  if (options.open === true && noBrowserReason() === null) openBrowser(shell.launchUrl())
+  if (options.open === true && noBrowserReason() === null) openBrowser(shell.createLaunchUrl())
   await terminationSignal()
   await shell.close()
 }

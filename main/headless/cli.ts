@@ -8,7 +8,7 @@ import { TernError } from '../../contract/errors.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { bench, defineBench } from './cli/bench.ts'
 import { chat, defineChat } from './cli/chat.ts'
-import { type CommandContext, UsageError } from './cli/command-context.ts'
+import { type CommandContext, type EngineConnection, UsageError } from './cli/command-context.ts'
 import { convert, defineConvert } from './cli/convert.ts'
 import { defineEval, evaluate } from './cli/eval.ts'
 import { defineInfo, info } from './cli/info.ts'
@@ -35,14 +35,27 @@ const HELP_WIDTH = 110
 
 const CANCELLED = new TernError({ code: 'cancelled', message: 'Cancelled.' })
 
-/** Runs one command; resolves with the exit code. `connectEngine` is the engine in this process by default. */
-export async function main(
-  argv: readonly string[],
-  connectEngine: CommandContext['connectEngine'] = connectEngineInThisProcess,
-): Promise<number> {
+export interface MainOptions {
+  /** Sees to compiled kernels: quick when they are there. */
+  compileKernels?(): Promise<void>
+  /** The engine in this process by default. */
+  connectEngine?(): Promise<EngineConnection>
+}
+
+/** Runs one command; resolves with the exit code. */
+export async function main(argv: readonly string[], options: MainOptions = {}): Promise<number> {
   const terminal: Terminal = process
   const interrupts = watchInterrupts(terminal)
-  const context: CommandContext = { terminal, interrupts, wantsJson: false, connectEngine }
+  const context: CommandContext = {
+    terminal,
+    interrupts,
+    wantsJson: false,
+    prepareBackend: backend => (backend === 'reference' ? Promise.resolve() : kernelsCompiled(options.compileKernels)),
+    async connectEngine(backend) {
+      await context.prepareBackend(backend)
+      return (options.connectEngine ?? connectEngineInThisProcess)()
+    },
+  }
   let exitCode = 0
   const program = createProgram(context, code => {
     exitCode = code
@@ -97,4 +110,17 @@ function createProgram(context: CommandContext, setExitCode: (code: number) => v
 async function connectEngineInThisProcess() {
   const { connectEngineInProcess } = await import('../engine-process/in-process.ts')
   return connectEngineInProcess()
+}
+
+async function kernelsCompiled(compileKernels: MainOptions['compileKernels']): Promise<void> {
+  try {
+    await compileKernels?.()
+  } catch (cause) {
+    throw new TernError({
+      code: 'backend-unavailable',
+      message: 'The WebAssembly kernels cannot be compiled.',
+      actual: String(cause instanceof Error ? cause.message : cause).split('\n', 1)[0]!,
+      remedy: 'Run npm ci in the folder of Tern, or choose --backend reference, which is slow.',
+    })
+  }
 }

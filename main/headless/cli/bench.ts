@@ -67,7 +67,7 @@ export async function bench(options: BenchOptions, context: CommandContext): Pro
   context.wantsJson = json === true
   const shape = shapeOf(request.shape)
 
-  const engine = await context.connectEngine()
+  const engine = await context.connectEngine(request.backend)
   const progress = startProgress(terminal, 'Measuring')
   let result: Result | undefined
   try {

@@ -55,7 +55,7 @@ export function defineChat(program: Command, run: (options: ChatOptions) => Prom
 export async function chat(options: ChatOptions, context: CommandContext): Promise<number> {
   const { terminal, interrupts } = context
   const isInteractive = terminal.stdin.isTTY === true && terminal.stdout.isTTY === true
-  const engine = await context.connectEngine()
+  const engine = await context.connectEngine(options.backend)
   try {
     const loaded = await loadModel(engine.client, options, context)
     if (isInteractive) {

@@ -1,6 +1,7 @@
 /** What every command gets: streams, interrupts and a way to the engine. */
 import type { EngineApi } from '../../../contract/engine-api.ts'
 import type { Client } from '../../../contract/rpc.ts'
+import type { BackendChoice } from '../../../contract/schemas.ts'
 import type { Interrupts } from './interrupts.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -15,7 +16,10 @@ export interface CommandContext {
   readonly interrupts: Interrupts
   /** The command wants JSON: errors go to stdout as JSON too. */
   wantsJson: boolean
-  connectEngine(): Promise<EngineConnection>
+  /** Sees to the compiled kernels of a backend. Throws `backend-unavailable`. */
+  prepareBackend(backend: BackendChoice): Promise<void>
+  /** `backend` is what the command will ask the engine for. Throws `backend-unavailable`. */
+  connectEngine(backend: BackendChoice): Promise<EngineConnection>
 }
 
 /** Wrong usage that the option parser cannot see: exit code 2. */

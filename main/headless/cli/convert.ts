@@ -65,7 +65,8 @@ export async function convert(
     })
   }
 
-  const engine = await context.connectEngine()
+  // Converting computes nothing: no kernels needed.
+  const engine = await context.connectEngine('reference')
   const progress = startProgress(terminal, 'Converting', { lines: true })
   const startedAtMs = performance.now()
   let outputBytes = 0

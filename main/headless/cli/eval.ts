@@ -71,7 +71,7 @@ export async function evaluate(
   const input = await readInput(options, terminal)
   const logitsPath = options.saveLogits === undefined ? undefined : resolve(options.saveLogits)
 
-  const engine = await context.connectEngine()
+  const engine = await context.connectEngine(options.backend)
   const progress = startProgress(terminal, 'Evaluating')
   try {
     const given = model ?? options.model

@@ -32,7 +32,7 @@ export function defineInfo(
 export async function info(model: string | undefined, options: InfoOptions, context: CommandContext): Promise<number> {
   const { terminal } = context
   context.wantsJson = options.json === true
-  const engine = await context.connectEngine()
+  const engine = await context.connectEngine('auto')
   try {
     const card = await engine.client.call('model.info', { path: modelPath(model) })
     // The choice of backend is the machine's, not the model's: the small embedded model tells it in a moment.

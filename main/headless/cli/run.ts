@@ -60,7 +60,7 @@ export async function run(options: RunOptions, context: CommandContext): Promise
   context.wantsJson = options.json === true
   const input = inputOf(await readPrompt(options, context), options)
 
-  const engine = await context.connectEngine()
+  const engine = await context.connectEngine(options.backend)
   try {
     const loaded = await loadModel(engine.client, options, context)
     const sessionId =

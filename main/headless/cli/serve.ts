@@ -29,7 +29,8 @@ export function defineServe(program: Command, run: (options: ServeOptions) => Pr
     .action((options: ServeOptions) => run(options))
 }
 
-export async function serve(options: ServeOptions, { interrupts }: CommandContext): Promise<number> {
+export async function serve(options: ServeOptions, context: CommandContext): Promise<number> {
+  await context.prepareBackend(options.backend)
   const [{ runBrowserShell }, { ensureWindow }] = await Promise.all([
     import('../browser-shell.ts'),
     import('../window-bundle.ts'),
@@ -42,5 +43,5 @@ export async function serve(options: ServeOptions, { interrupts }: CommandContex
     ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.port === undefined ? {} : { port: options.port }),
   })
-  return interrupts.signal.aborted ? interrupts.exitCode : 0
+  return context.interrupts.signal.aborted ? context.interrupts.exitCode : 0
 }
