@@ -2,7 +2,7 @@
  * The compiled kernels as TypeScript sees them: one module in three variants, its exports, and their instantiation on a
  * shared memory. Addresses and sizes are bytes; see kernels/ for what each function does.
  */
-import { MASK_CODE_0, MASK_CODE_1, THREAD_COUNT } from './kernels/memory-layout.ts'
+import { MASK_CODE_0, MASK_CODE_0_16, MASK_CODE_1, MASK_CODE_1_16, THREAD_COUNT } from './kernels/memory-layout.ts'
 
 export type KernelVariant = 'relaxed-simd' | 'simd' | 'scalar'
 
@@ -33,11 +33,11 @@ export interface KernelExports {
     first: number,
     last: number,
   ): void
-  mlgruOutput(g: number, h: number, gate: number, n: number, outNorm: number, epsilon: number, out: number): void
+  mlgruOutput(g: number, h: number, gate: number, n: number, outNorm: number, epsilon: number, out: number): number
   repackCodes(raw: number, rows: number, inputs: number, codes: number, out: number): void
   repackTq1(raw: number, rows: number, inputs: number, codes: number, out: number): number
   repackTq2(raw: number, rows: number, inputs: number, codes: number, out: number): number
-  rmsNorm(x: number, n: number, weight: number, epsilon: number, out: number): void
+  rmsNorm(x: number, n: number, weight: number, epsilon: number, out: number): number
   sigmoidRange(h: number, gate: number, first: number, last: number): void
   runCommand(): void
   workerLoop(thread: number, seen: number): void
@@ -52,6 +52,8 @@ export function createMemory(bytes: number, threads: number): WebAssembly.Memory
   const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE_BYTES), maximum: 65_536, shared: true })
   new Uint8Array(memory.buffer, MASK_CODE_0, 16).fill(0x03)
   new Uint8Array(memory.buffer, MASK_CODE_1, 16).fill(0x0c)
+  new Uint16Array(memory.buffer, MASK_CODE_0_16, 8).fill(0x0003)
+  new Uint16Array(memory.buffer, MASK_CODE_1_16, 8).fill(0x000c)
   new Int32Array(memory.buffer)[THREAD_COUNT / 4] = threads
   return memory
 }
@@ -70,9 +72,11 @@ export const repackScratchBytes = (inputs: number): number => 16 * 256 * Math.ce
 
 /** Gives out addresses one after another, 64-byte aligned. It frees nothing. */
 export class AddressSpace {
+  readonly start: number
   end: number
 
   constructor(start: number) {
+    this.start = start
     this.end = start
   }
 

@@ -80,9 +80,9 @@ export const ternaryWeights = ({
   vocabularySize,
 }: ModelConfig): number => layerCount * (4 * d * e + 3 * d * i) + vocabularySize * d
 
-/** A multiple of 3, the tokens that the GEMM takes at a time. */
+/** A multiple of 2, the tokens that the GEMM takes at a time. */
 export function prefillChunkTokens(config: ModelConfig): number {
-  const tokens = Math.floor(CHUNK_MULTIPLY_ADDS / ternaryWeights(config) / 3) * 3
+  const tokens = Math.floor(CHUNK_MULTIPLY_ADDS / ternaryWeights(config) / 2) * 2
   return Math.min(Math.max(tokens, CHUNK_TOKENS_MINIMUM), CHUNK_TOKENS_MAXIMUM)
 }
 

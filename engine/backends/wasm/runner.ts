@@ -9,7 +9,7 @@ import { checkTokenIds } from '../../model/token-ids.ts'
 import type { PortableState, PrefillOptions, Runner, RunnerMemory, RunnerState } from '../backend.ts'
 import * as layout from './kernels/memory-layout.ts'
 import { type KernelExports, MAXIMUM_MEMORY_BYTES, PAGE_BYTES, paddedRows } from './kernels.ts'
-import type { ModelMemory } from './model-memory.ts'
+import { type ModelMemory, ternaryWeights } from './model-memory.ts'
 
 const LOGITS = { none: layout.LOGITS_NONE, last: layout.LOGITS_LAST, all: layout.LOGITS_ALL } as const
 
@@ -152,18 +152,28 @@ export class WasmRunner implements Runner {
 
   /** Reads all weights `passes` times on all threads and does nothing with them; the bytes read. For benchmarks. */
   readWeights(passes: number): number {
-    const bytes = Math.floor(this.plan.weightBytes / 256) * 256
+    const bytes = Math.floor(this.bytesReadPerToken / 256) * 256
     this.header[layout.COMMAND_COUNT / 4] = passes
-    this.header[layout.COMMAND_ADDRESS / 4] = 0
+    this.header[layout.COMMAND_ADDRESS / 4] = this.plan.weights.start
     this.header[layout.COMMAND_BYTES / 4] = bytes
     this.run(layout.COMMAND_READ_MEMORY)
     return bytes * passes
   }
 
-  /** Only the matrix products of one decode step (1 token) or of a prefill chunk without the head. For benchmarks. */
-  runProducts(tokens: number): void {
+  /**
+   * Only the matrix products of one decode step (1 token) or of a prefill chunk without the head; the multiply-adds done.
+   * For benchmarks.
+   */
+  runProducts(tokens: number): number {
     this.header[layout.COMMAND_COUNT / 4] = tokens
     this.run(tokens === 1 ? layout.COMMAND_GEMV_ONLY : layout.COMMAND_GEMM_ONLY)
+    const weights = ternaryWeights(this.config)
+    return tokens === 1 ? weights : tokens * (weights - this.config.vocabularySize * this.config.hiddenSize)
+  }
+
+  /** Everything that a decode step reads: all weights but those of other tokens' embeddings. */
+  get bytesReadPerToken(): number {
+    return this.plan.weightBytes - this.plan.weights.start
   }
 
   /** Tokens of a full prefill chunk. */

@@ -61,7 +61,8 @@ export function chooseKernels(
 }
 
 function compile(binary: Uint8Array): WebAssembly.Module | null {
-  return WebAssembly.validate(binary) ? new WebAssembly.Module(binary) : null
+  const bytes = new Uint8Array(binary)
+  return WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : null
 }
 
 /**
@@ -80,10 +81,10 @@ function passesSelfTest(module: WebAssembly.Module, expected: Uint8Array): boole
 }
 
 const INPUTS = [3, 64, 1000, 4096]
-/** Three streams of one block and two blocks left over. */
+/** Two streams of two blocks, and a block left over. */
 const ROWS = 80
-/** Three tokens together and one alone. */
-const TOKENS = 4
+/** Pairs of tokens and one alone. */
+const TOKENS = 5
 const FLOATS = 203
 
 /** Places in the test memory, behind the header. */
@@ -120,7 +121,7 @@ function runTestCases(kernels: KernelExports): Uint8Array {
       for (let t = 0; t < TOKENS; t++) {
         const q = new Int8Array(buffer, Q + t * rowBytes, rowBytes).fill(0)
         for (let k = 0; k < inputs; k++)
-          q[k] = extreme ? [-128, 127, k % 2 ? -128 : 127, -1][t] : random(k + 7 * t) >> 24
+          q[k] = extreme ? [-128, 127, k % 2 ? -128 : 127, -1, 0][t] : random(k + 7 * t) >> 24
         meta[2 * t + 1] = q.reduce((sum, value) => sum + value, 0)
       }
       kernels.gemv(WEIGHTS, Q, groups, meta[1], 0, ROWS / 16, OUT)

@@ -1,7 +1,7 @@
 /**
  * Ternary matrix times several int8 vectors: the same exact sums as bitlinear-gemv.ts, whose weight layout it reads.
- * A weight vector is loaded and its codes separated once for three tokens: 4 row groups x 3 tokens are 12 accumulators,
- * what 16 vector registers hold.
+ * A weight vector is loaded and its codes separated once for two tokens: 4 row groups x 2 tokens are eight accumulators,
+ * as many as stay in registers (see gemvBlocks2).
  */
 import { gemvBlock, storeBlock } from './bitlinear-gemv'
 import { MASK_CODE_0, MASK_CODE_1 } from './memory-layout'
@@ -28,8 +28,8 @@ export function gemm(
     const blockOut = out + ((<usize>b) << 6)
     let t = 0
     if (ASC_FEATURE_RELAXED_SIMD) {
-      for (; t + 3 <= tokens; t += 3) {
-        gemmBlock3(
+      for (; t + 2 <= tokens; t += 2) {
+        gemmBlock2(
           block,
           groups,
           q + <usize>t * qRowBytes,
@@ -51,7 +51,7 @@ function dot(q: v128, codes: v128, sum: v128): v128 {
   return i32x4.relaxed_dot_i8x16_i7x16_add_s(q, codes, sum)
 }
 
-function gemmBlock3(
+function gemmBlock2(
   w: usize,
   groups: i32,
   q: usize,
@@ -68,39 +68,28 @@ function gemmBlock3(
   let b1 = i32x4.splat(0)
   let b2 = i32x4.splat(0)
   let b3 = i32x4.splat(0)
-  let c0 = i32x4.splat(0)
-  let c1 = i32x4.splat(0)
-  let c2 = i32x4.splat(0)
-  let c3 = i32x4.splat(0)
   let q1 = q + qRowBytes
-  let q2 = q1 + qRowBytes
   const end = w + ((<usize>groups) << 4)
   for (; w < end; w += 16) {
     const x = v128.load32_splat(q)
     const y = v128.load32_splat(q1)
-    const z = v128.load32_splat(q2)
-    let codes = v128.and(v128.load(w), v128.load(MASK_CODE_0))
+    const low = v128.load(w)
+    const high = i16x8.shr_u(low, 4)
+    let codes = v128.and(low, v128.load(MASK_CODE_0))
     a0 = dot(x, codes, a0)
     b0 = dot(y, codes, b0)
-    c0 = dot(z, codes, c0)
-    codes = v128.and(v128.load(w), v128.load(MASK_CODE_1))
+    codes = v128.and(low, v128.load(MASK_CODE_1))
     a1 = dot(x, codes, a1)
     b1 = dot(y, codes, b1)
-    c1 = dot(z, codes, c1)
-    const high = i16x8.shr_u(v128.load(w), 4)
     codes = v128.and(high, v128.load(MASK_CODE_0))
     a2 = dot(x, codes, a2)
     b2 = dot(y, codes, b2)
-    c2 = dot(z, codes, c2)
     codes = v128.and(high, v128.load(MASK_CODE_1))
     a3 = dot(x, codes, a3)
     b3 = dot(y, codes, b3)
-    c3 = dot(z, codes, c3)
     q += 4
     q1 += 4
-    q2 += 4
   }
   storeBlock(out, a0, a1, a2, a3, load<i32>(meta, 4))
   storeBlock(out + outRowBytes, b0, b1, b2, b3, load<i32>(meta, 12))
-  storeBlock(out + 2 * outRowBytes, c0, c1, c2, c3, load<i32>(meta, 20))
 }

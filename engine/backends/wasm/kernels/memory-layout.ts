@@ -22,6 +22,9 @@ export const FAILURE_TIMEOUT = 2
 /** Sixteen bytes each; loaded inside loops, where a constant would be rebuilt by the compiler of the host. */
 export const MASK_CODE_0 = 512
 export const MASK_CODE_1 = 528
+/** The same in the low byte of every 16-bit lane only. */
+export const MASK_CODE_0_16 = 544
+export const MASK_CODE_1_16 = 560
 
 // The command that all threads run together.
 export const COMMAND = 576

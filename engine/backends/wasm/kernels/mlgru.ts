@@ -60,12 +60,12 @@ export function sigmoidRange(h: usize, gate: usize, first: i32, last: i32): void
   }
 }
 
-/** out = rms(g) * h * gate with gate = sigmoid(h), f32 [n]. */
-export function mlgruOutput(g: usize, h: usize, gate: usize, n: i32, outNorm: usize, epsilon: f64, out: usize): void {
-  const rms = rootMeanSquare(sumOfSquares(g, n), n, epsilon)
+/** out = rms(g) * h * gate with gate = sigmoid(h), f32 [n]; returns the sum of out[k]^2. */
+export function mlgruOutput(g: usize, h: usize, gate: usize, n: i32, outNorm: usize, epsilon: f64, out: usize): f64 {
+  const root = rootMeanSquare(sumOfSquares(g, n), n, epsilon)
   let e = 0
   if (ASC_FEATURE_SIMD) {
-    const divisor = f32x4.splat(rms)
+    const divisor = f32x4.splat(root)
     for (; e + 4 <= n; e += 4) {
       const at = (<usize>e) << 2
       const normalised = f32x4.mul(f32x4.div(v128.load(g + at), divisor), v128.load(outNorm + at))
@@ -74,7 +74,8 @@ export function mlgruOutput(g: usize, h: usize, gate: usize, n: i32, outNorm: us
   }
   for (; e < n; e++) {
     const at = (<usize>e) << 2
-    const normalised = (load<f32>(g + at) / rms) * load<f32>(outNorm + at)
+    const normalised = (load<f32>(g + at) / root) * load<f32>(outNorm + at)
     store<f32>(out + at, normalised * load<f32>(h + at) * load<f32>(gate + at))
   }
+  return sumOfSquares(out, n)
 }

@@ -15,14 +15,17 @@ import {
   LAYER_DOWN_IN_NORM,
   LAYER_DOWN_SCALE,
   LAYER_DOWN_WEIGHT,
+  LAYER_F_IN_NORM,
   LAYER_F_SCALE,
   LAYER_F_WEIGHT,
+  LAYER_G_IN_NORM,
   LAYER_G_SCALE,
   LAYER_G_WEIGHT,
   LAYER_GATE_UP_IN_NORM,
   LAYER_GATE_UP_SCALE,
   LAYER_GATE_WEIGHT,
   LAYER_GLU_NORM,
+  LAYER_I_IN_NORM,
   LAYER_I_SCALE,
   LAYER_I_WEIGHT,
   LAYER_LOWER_BOUND,
@@ -70,8 +73,8 @@ import {
   SCRATCH_UP,
 } from './memory-layout'
 import { mlgru, mlgruOutput, sigmoidRange } from './mlgru'
-import { rmsNorm } from './rms-norm'
-import { head, privateBuffer, quantizeInput, quantizeInput3 } from './step'
+import { rmsNorm, sumOfSquares } from './rms-norm'
+import { head, privateBuffer, quantizeInput, quantizeNormalized } from './step'
 import { rowBlocks, rowEnd, shareStart } from './work-split'
 
 /** Bytes of a float row padded to whole blocks of 16 values. */
@@ -135,19 +138,16 @@ export function prefill(thread: i32, threads: i32): void {
   for (let l = load<i32>(MODEL_LAYERS); l > 0; l--) {
     for (let t = tokenFirst; t < tokenLast; t++) {
       const at = <usize>t
-      rmsNorm(x + at * hiddenRow, hiddenSize, load<usize>(layer, LAYER_MLGRU_NORM), epsilon, normalised)
-      quantizeInput3(
-        normalised,
-        hiddenSize,
-        layer,
-        scaled,
-        q0 + at * qRow,
-        q1 + at * qRow,
-        q2 + at * qRow,
-        meta0 + (at << 3),
-        meta1 + (at << 3),
-        meta2 + (at << 3),
-      )
+      const to = at * qRow
+      const record = at << 3
+      const norm = load<usize>(layer, LAYER_MLGRU_NORM)
+      const sum = rmsNorm(x + at * hiddenRow, hiddenSize, norm, epsilon, normalised)
+      const iNorm = load<usize>(layer, LAYER_I_IN_NORM)
+      const fNorm = load<usize>(layer, LAYER_F_IN_NORM)
+      const gNorm = load<usize>(layer, LAYER_G_IN_NORM)
+      quantizeInput(normalised, hiddenSize, sum, iNorm, normalised, scaled, q0 + to, meta0 + record)
+      quantizeNormalized(normalised, hiddenSize, fNorm, scaled, q1 + to, meta1 + record)
+      quantizeNormalized(normalised, hiddenSize, gNorm, scaled, q2 + to, meta2 + record)
     }
     barrier()
 
@@ -173,9 +173,10 @@ export function prefill(thread: i32, threads: i32): void {
     for (let t = tokenFirst; t < tokenLast; t++) {
       const at = <usize>t
       const row = at * stateRow
-      mlgruOutput(g + row, i + row, f + row, stateWidth, load<usize>(layer, LAYER_OUT_NORM), epsilon, normalised)
+      const outNorm = load<usize>(layer, LAYER_OUT_NORM)
+      const sum = mlgruOutput(g + row, i + row, f + row, stateWidth, outNorm, epsilon, normalised)
       const inNorm = load<usize>(layer, LAYER_O_IN_NORM)
-      quantizeInput(normalised, stateWidth, inNorm, scaled, q0 + at * qRow, meta0 + (at << 3))
+      quantizeInput(normalised, stateWidth, sum, inNorm, normalised, scaled, q0 + at * qRow, meta0 + (at << 3))
     }
     barrier()
 
@@ -196,9 +197,10 @@ export function prefill(thread: i32, threads: i32): void {
 
     for (let t = tokenFirst; t < tokenLast; t++) {
       const at = <usize>t
-      rmsNorm(x + at * hiddenRow, hiddenSize, load<usize>(layer, LAYER_GLU_NORM), epsilon, normalised)
+      const norm = load<usize>(layer, LAYER_GLU_NORM)
+      const sum = rmsNorm(x + at * hiddenRow, hiddenSize, norm, epsilon, normalised)
       const inNorm = load<usize>(layer, LAYER_GATE_UP_IN_NORM)
-      quantizeInput(normalised, hiddenSize, inNorm, scaled, q0 + at * qRow, meta0 + (at << 3))
+      quantizeInput(normalised, hiddenSize, sum, inNorm, normalised, scaled, q0 + at * qRow, meta0 + (at << 3))
     }
     barrier()
 
@@ -220,7 +222,9 @@ export function prefill(thread: i32, threads: i32): void {
     for (let t = tokenFirst; t < tokenLast; t++) {
       const at = <usize>t
       const inNorm = load<usize>(layer, LAYER_DOWN_IN_NORM)
-      quantizeInput(gate + at * gateRow, intermediate, inNorm, scaled, q0 + at * qRow, meta0 + (at << 3))
+      const gateInput = gate + at * gateRow
+      const sum = sumOfSquares(gateInput, intermediate)
+      quantizeInput(gateInput, intermediate, sum, inNorm, normalised, scaled, q0 + at * qRow, meta0 + (at << 3))
     }
     barrier()
 
@@ -255,9 +259,10 @@ export function prefill(thread: i32, threads: i32): void {
     const last = shareStart(blocks, thread + 1, threads)
     for (let t = tokenFirst; t < tokenLast; t++) {
       const at = <usize>t
-      rmsNorm(x + at * hiddenRow, hiddenSize, load<usize>(MODEL_OUTPUT_NORM), epsilon, normalised)
+      const norm = load<usize>(MODEL_OUTPUT_NORM)
+      const sum = rmsNorm(x + at * hiddenRow, hiddenSize, norm, epsilon, normalised)
       const inNorm = load<usize>(MODEL_OUTPUT_IN_NORM)
-      quantizeInput(normalised, hiddenSize, inNorm, scaled, q0 + at * qRow, meta0 + (at << 3))
+      quantizeInput(normalised, hiddenSize, sum, inNorm, normalised, scaled, q0 + at * qRow, meta0 + (at << 3))
     }
     barrier()
     gemm(load<usize>(MODEL_OUTPUT_WEIGHT), hiddenGroups, first, last, tokens, q0, qRow, meta0, logits, logitsRow)

@@ -4,9 +4,9 @@
  * rows of gate and up in pairs. Norms and quantisations of shared vectors are cheap and done by every thread for itself,
  * in private memory; so a layer needs four barriers.
  */
-import { absmaxQuantize } from './absmax-quantize'
+import { ABSMAX_FLOOR, quantize } from './absmax-quantize'
 import { barrier } from './barrier'
-import { gemv, gemvBlocks3 } from './bitlinear-gemv'
+import { gemv } from './bitlinear-gemv'
 import { addDequantized, dequantize, dequantizeFactor } from './dequantize'
 import { embeddingRow } from './embedding'
 import { glu } from './glu'
@@ -70,7 +70,7 @@ import {
   SCRATCH_UP,
 } from './memory-layout'
 import { mlgru, mlgruOutput, sigmoidRange } from './mlgru'
-import { normalizeRow, rmsNorm, rootMeanSquare, sumOfSquares } from './rms-norm'
+import { divideRow, rmsNorm, rootMeanSquare, sumOfSquares, weightRow } from './rms-norm'
 import { rowBlocks, rowEnd, shareStart } from './work-split'
 
 /** BitLinear's own RMSNorm epsilon: not the model's. */
@@ -85,32 +85,27 @@ export function privateBuffer(thread: i32, offset: i32): usize {
   )
 }
 
-/** RMSNorm and quantisation of a BitLinear's input f32 [n]; `scaled` is scratch f32 [n]. */
-export function quantizeInput(x: usize, n: i32, inNorm: usize, scaled: usize, q: usize, meta: usize): void {
-  rmsNorm(x, n, inNorm, BITLINEAR_EPSILON, scaled)
-  absmaxQuantize(scaled, n, q, meta)
-}
-
-/** The same for i, f and g, whose common input f32 [n] is normalised by one root mean square. */
-export function quantizeInput3(
+/**
+ * A BitLinear's input f32 [n], whose sum of squares is known, normalised by the BitLinear's own norm and quantised.
+ * `divided` (which may be x) and `scaled` are scratch f32 [n].
+ */
+export function quantizeInput(
   x: usize,
   n: i32,
-  layer: usize,
+  sum: f64,
+  inNorm: usize,
+  divided: usize,
   scaled: usize,
-  q0: usize,
-  q1: usize,
-  q2: usize,
-  meta0: usize,
-  meta1: usize,
-  meta2: usize,
+  q: usize,
+  meta: usize,
 ): void {
-  const rms = rootMeanSquare(sumOfSquares(x, n), n, BITLINEAR_EPSILON)
-  normalizeRow(x, n, rms, load<usize>(layer, LAYER_I_IN_NORM), scaled)
-  absmaxQuantize(scaled, n, q0, meta0)
-  normalizeRow(x, n, rms, load<usize>(layer, LAYER_F_IN_NORM), scaled)
-  absmaxQuantize(scaled, n, q1, meta1)
-  normalizeRow(x, n, rms, load<usize>(layer, LAYER_G_IN_NORM), scaled)
-  absmaxQuantize(scaled, n, q2, meta2)
+  divideRow(x, n, rootMeanSquare(sum, n, BITLINEAR_EPSILON), divided)
+  quantizeNormalized(divided, n, inNorm, scaled, q, meta)
+}
+
+/** The same for an input that is already divided by its root mean square: i, f and g share theirs. */
+export function quantizeNormalized(x: usize, n: i32, inNorm: usize, scaled: usize, q: usize, meta: usize): void {
+  quantize(scaled, n, weightRow(x, n, inNorm, scaled, ABSMAX_FLOOR), q, meta)
 }
 
 /** Runs COMMAND_DECODE. */
@@ -157,28 +152,13 @@ export function decode(thread: i32, threads: i32): void {
   let state = load<usize>(COMMAND_STATE)
   for (let l = load<i32>(MODEL_LAYERS); l > 0; l--) {
     // i, f, g and the recurrence, by channel. h replaces i, sigmoid(h) replaces f.
-    rmsNorm(x, hiddenSize, load<usize>(layer, LAYER_MLGRU_NORM), epsilon, normalised)
-    quantizeInput3(normalised, hiddenSize, layer, scaled, q0, q1, q2, meta0, meta1, meta2)
-    const blockBytes = (<usize>hiddenGroups) << 4
-    for (let b = stateFirst; b < stateLast; b++) {
-      const offset = <usize>b * blockBytes
-      const at = (<usize>b) << 6
-      gemvBlocks3(
-        load<usize>(layer, LAYER_I_WEIGHT) + offset,
-        load<usize>(layer, LAYER_F_WEIGHT) + offset,
-        load<usize>(layer, LAYER_G_WEIGHT) + offset,
-        q0,
-        q1,
-        q2,
-        hiddenGroups,
-        load<i32>(meta0, 4),
-        load<i32>(meta1, 4),
-        load<i32>(meta2, 4),
-        i + at,
-        f + at,
-        g + at,
-      )
-    }
+    let sum = rmsNorm(x, hiddenSize, load<usize>(layer, LAYER_MLGRU_NORM), epsilon, normalised)
+    quantizeInput(normalised, hiddenSize, sum, load<usize>(layer, LAYER_I_IN_NORM), normalised, scaled, q0, meta0)
+    quantizeNormalized(normalised, hiddenSize, load<usize>(layer, LAYER_F_IN_NORM), scaled, q1, meta1)
+    quantizeNormalized(normalised, hiddenSize, load<usize>(layer, LAYER_G_IN_NORM), scaled, q2, meta2)
+    gemv(load<usize>(layer, LAYER_I_WEIGHT), q0, hiddenGroups, load<i32>(meta0, 4), stateFirst, stateLast, i)
+    gemv(load<usize>(layer, LAYER_F_WEIGHT), q1, hiddenGroups, load<i32>(meta1, 4), stateFirst, stateLast, f)
+    gemv(load<usize>(layer, LAYER_G_WEIGHT), q2, hiddenGroups, load<i32>(meta2, 4), stateFirst, stateLast, g)
     const channelFirst = stateFirst << 4
     const channelLast = rowEnd(stateLast, stateWidth)
     dequantize(i, channelFirst, channelLast, dequantizeFactor(load<f32>(layer, LAYER_I_SCALE), meta0))
@@ -188,8 +168,8 @@ export function decode(thread: i32, threads: i32): void {
     sigmoidRange(i, f, channelFirst, channelLast)
     barrier()
 
-    mlgruOutput(g, i, f, stateWidth, load<usize>(layer, LAYER_OUT_NORM), epsilon, normalised)
-    quantizeInput(normalised, stateWidth, load<usize>(layer, LAYER_O_IN_NORM), scaled, q0, meta0)
+    sum = mlgruOutput(g, i, f, stateWidth, load<usize>(layer, LAYER_OUT_NORM), epsilon, normalised)
+    quantizeInput(normalised, stateWidth, sum, load<usize>(layer, LAYER_O_IN_NORM), normalised, scaled, q0, meta0)
     gemv(
       load<usize>(layer, LAYER_O_WEIGHT),
       q0,
@@ -203,8 +183,8 @@ export function decode(thread: i32, threads: i32): void {
     addDequantized(x, projected, hiddenFirst << 4, rowEnd(hiddenLast, hiddenSize), oFactor)
     barrier()
 
-    rmsNorm(x, hiddenSize, load<usize>(layer, LAYER_GLU_NORM), epsilon, normalised)
-    quantizeInput(normalised, hiddenSize, load<usize>(layer, LAYER_GATE_UP_IN_NORM), scaled, q0, meta0)
+    sum = rmsNorm(x, hiddenSize, load<usize>(layer, LAYER_GLU_NORM), epsilon, normalised)
+    quantizeInput(normalised, hiddenSize, sum, load<usize>(layer, LAYER_GATE_UP_IN_NORM), normalised, scaled, q0, meta0)
     const gateSum = load<i32>(meta0, 4)
     gemv(load<usize>(layer, LAYER_GATE_WEIGHT), q0, hiddenGroups, gateSum, gateFirst, gateLast, gate)
     gemv(load<usize>(layer, LAYER_UP_WEIGHT), q0, hiddenGroups, gateSum, gateFirst, gateLast, up)
@@ -216,7 +196,8 @@ export function decode(thread: i32, threads: i32): void {
     glu(gate, up, rowFirst, rowLast)
     barrier()
 
-    quantizeInput(gate, intermediate, load<usize>(layer, LAYER_DOWN_IN_NORM), scaled, q0, meta0)
+    sum = sumOfSquares(gate, intermediate)
+    quantizeInput(gate, intermediate, sum, load<usize>(layer, LAYER_DOWN_IN_NORM), normalised, scaled, q0, meta0)
     gemv(
       load<usize>(layer, LAYER_DOWN_WEIGHT),
       q0,
@@ -248,8 +229,8 @@ export function head(x: usize, logits: usize, thread: i32, threads: i32): void {
   const first = shareStart(blocks, thread, threads)
   const last = shareStart(blocks, thread + 1, threads)
 
-  rmsNorm(x, hiddenSize, load<usize>(MODEL_OUTPUT_NORM), load<f64>(MODEL_EPSILON), normalised)
-  quantizeInput(normalised, hiddenSize, load<usize>(MODEL_OUTPUT_IN_NORM), scaled, q, meta)
+  const sum = rmsNorm(x, hiddenSize, load<usize>(MODEL_OUTPUT_NORM), load<f64>(MODEL_EPSILON), normalised)
+  quantizeInput(normalised, hiddenSize, sum, load<usize>(MODEL_OUTPUT_IN_NORM), normalised, scaled, q, meta)
   gemv(load<usize>(MODEL_OUTPUT_WEIGHT), q, (hiddenSize + 3) >> 2, load<i32>(meta, 4), first, last, logits)
   const factor = dequantizeFactor(load<f32>(MODEL_OUTPUT_SCALE), meta)
   dequantize(logits, first << 4, rowEnd(last, vocabulary), factor)
