@@ -74,7 +74,7 @@ export interface EmbeddedGolden {
 
 export async function readEmbeddedGolden(): Promise<EmbeddedGolden[]> {
   const prompts = v.parse(promptSchema, JSON.parse(await readFile(dataPath('tern-98m/golden.json'), 'utf8')))
-  const bytes = gunzipSync(await readFile(dataPath('tern-98m/golden.safetensors.gz')))
+  const bytes = new Uint8Array(gunzipSync(await readFile(dataPath('tern-98m/golden.safetensors.gz'))))
   const file = await openSafetensors(memorySource(bytes))
   const golden: EmbeddedGolden[] = []
   for (const [i, entry] of prompts.entries()) {
@@ -105,5 +105,5 @@ async function readFloat32(file: Safetensors, name: string): Promise<Float32Arra
 }
 
 async function readInt32(file: Safetensors, name: string): Promise<Int32Array> {
-  return new Int32Array((await file.readBytes(name)).slice().buffer)
+  return new Int32Array(new Uint8Array(await file.readBytes(name)).buffer)
 }
