@@ -341,6 +341,23 @@ describe.skipIf(noChromiumReason !== null)(
       expect(await page.locator('.question').count()).toBe(2)
     })
 
+    it('draws its instruments in the colours of the theme', async () => {
+      await page.getByText('121 MiB').waitFor()
+      const hasColour = (rgb: number[]) =>
+        page.waitForFunction(([r, g, b]) => {
+          const canvas = document.querySelector<HTMLCanvasElement>('canvas.trace')!
+          const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true })!
+        copy.drawImage(canvas, 0, 0)
+        const { data } = copy.getImageData(0, 0, canvas.width, canvas.height)
+          for (let i = 0; i < data.length; i += 4)
+            if (data[i] === r && data[i + 1] === g && data[i + 2] === b && data[i + 3] === 255) return true
+          return false
+        }, rgb)
+      await hasColour([0x0a, 0x64, 0x88])
+      await page.emulateMedia({ colorScheme: 'dark' })
+      await hasColour([0x63, 0xbf, 0xe0])
+    })
+
     it('writes a figure that is not measured as a dash', async () => {
       await page.getByText('121 MiB').waitFor()
       host.setProcessRss(null)

@@ -84,7 +84,7 @@ function TaskBox({ checked }: ComponentProps<'input'> & WithNode) {
 }
 
 /** Right-to-left text is told from its first strong letter, block by block. */
-const block = (Tag: 'p' | 'li' | 'blockquote' | 'h3' | 'h4' | 'h5' | 'h6') =>
+const block = (Tag: 'p' | 'ul' | 'blockquote' | 'h3' | 'h4' | 'h5' | 'h6') =>
   function Block({ children }: { children?: React.ReactNode } & WithNode) {
     return <Tag dir="auto">{children}</Tag>
   }
@@ -128,9 +128,13 @@ const components = {
   h5: block('h6'),
   h6: block('h6'),
   p: block('p'),
-  ul: plain('ul'),
-  ol: ({ children, start }: ComponentProps<'ol'> & WithNode) => <ol start={start}>{children}</ol>,
-  li: block('li'),
+  ul: block('ul'),
+  ol: ({ children, start }: ComponentProps<'ol'> & WithNode) => (
+    <ol dir="auto" start={start}>
+      {children}
+    </ol>
+  ),
+  li: plain('li'),
   blockquote: block('blockquote'),
   hr: () => <hr />,
   strong: plain('strong'),

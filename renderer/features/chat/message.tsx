@@ -33,7 +33,10 @@ function Question({ text }: { text: string }) {
   const isLong = text.length > FOLD_CHARACTERS || text.split('\n', FOLD_LINES + 1).length > FOLD_LINES
   return (
     <article className="question" aria-label={strings.conversation.youSaid}>
-      <p dir="auto" className={isLong && !open ? 'question-text question-folded' : 'question-text'}>
+      <p
+        dir="auto"
+        className={`question-text ${isLong ? 'question-long' : ''} ${isLong && !open ? 'question-folded' : ''}`}
+      >
         {text}
       </p>
       {isLong ? (
