@@ -82,16 +82,19 @@ class JsonTokenizer implements Tokenizer {
     this.specialTokens = new Map(markers.map(token => [token.content, token.id]))
     this.#normalize = compileNormalizers(json.normalizers)
     this.#preTokenize = compilePreTokenizers(json.preTokenizers)
+    this.#rawTokens = new AddedTokenFinder([...markers, ...userDefined.filter(token => !token.normalized)])
+    // These match the text after normalisation, as they look after it, and with what it put in front of them.
+    const normalized = userDefined.filter(token => token.normalized)
+    const contentOf = (token: AddedToken): string =>
+      this.#normalize(token.content, { continuation: false, first: true })
+    this.#normalizedTokens = new AddedTokenFinder(normalized, contentOf)
+    const texts = [...json.tokens]
+    for (const token of normalized) texts[token.id] = contentOf(token)
     this.#decoder = createTokenDecoder(
       json.decoders,
-      json.tokens,
+      texts,
       new Set(markers.map(token => token.id)),
       new Set(json.addedTokens.map(token => token.id)),
-    )
-    this.#rawTokens = new AddedTokenFinder([...markers, ...userDefined.filter(token => !token.normalized)])
-    this.#normalizedTokens = new AddedTokenFinder(
-      userDefined.filter(token => token.normalized),
-      token => this.#normalize(token.content, { continuation: false, first: true }),
     )
   }
 

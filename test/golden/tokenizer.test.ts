@@ -15,6 +15,14 @@ const casesSchema = v.pipe(
   v.minLength(20),
 )
 
+const tokenizerFileSchema = v.object({
+  tokenizer: v.looseObject({ model: v.looseObject({ vocab: v.record(v.string(), v.number()) }) }),
+  cases: v.pipe(
+    v.array(v.object({ text: v.string(), ids: v.array(v.number()), decoded: v.string(), hidden: v.string() })),
+    v.minLength(20),
+  ),
+})
+
 const dataPath = (name: string): string => fileURLToPath(new URL(`./data/${name}`, import.meta.url))
 const readCases = async (name: string) => v.parse(casesSchema, JSON.parse(await readFile(dataPath(name), 'utf8')))
 
@@ -49,3 +57,29 @@ describe.each(['llama-bpe', 'bpe-without-extra-spaces', 'bpe-without-bytes', 'un
     })
   },
 )
+
+describe.each([
+  'gpt-2',
+  'llama-2',
+  'llama-3',
+  'gpt-4o',
+  'deepseek',
+  'digits-and-punctuation',
+  'metaspace',
+  'metaspace-first',
+  'split-behaviors',
+  'whitespace',
+])('the tokenizer %s', name => {
+  it('gives the ids and texts of the tokenizers library', async () => {
+    const file = v.parse(tokenizerFileSchema, JSON.parse(await readFile(dataPath(`tokenizers/${name}.json`), 'utf8')))
+    const addedTokens = 4
+    const vocabularySize = Object.keys(file.tokenizer.model.vocab).length + addedTokens
+    const tokenizer = createTokenizer(file.tokenizer, { vocabularySize })
+    for (const { text, ids, decoded, hidden } of file.cases) {
+      expect(tokenizer.encode(text, { parseSpecial: true, continuation: false }), JSON.stringify(text)).toEqual(ids)
+      expect(tokenizer.decode(ids)).toBe(decoded)
+      expect(tokenizer.decode(ids, { hideSpecial: true })).toBe(hidden)
+      expect(streamed(tokenizer, ids)).toBe(decoded)
+    }
+  })
+})
