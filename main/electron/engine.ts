@@ -6,11 +6,17 @@ import type { EngineProcess, SpawnEngineProcess } from '../engine-process/superv
 export function utilityEngineProcess(entry: string): SpawnEngineProcess {
   return (): EngineProcess => {
     const child = utilityProcess.fork(entry, [], { serviceName: 'Tern engine', stdio: 'inherit' })
+    let isAlive = true
+    child.once('exit', () => {
+      isAlive = false
+    })
     return {
       get pid() {
         return child.pid
       },
-      send: message => child.postMessage(message),
+      send(message) {
+        if (isAlive) child.postMessage(message)
+      },
       onMessage(listener) {
         child.on('message', listener)
         return () => child.off('message', listener)

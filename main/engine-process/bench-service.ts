@@ -29,7 +29,8 @@ export async function runBench(
   emit: (event: BenchEvent) => void,
   signal: AbortSignalLike,
 ): Promise<void> {
-  const progress = (stage: string, fraction: number) => emit({ kind: 'progress', stage, fraction: Math.min(1, fraction) })
+  const progress = (stage: string, fraction: number) =>
+    emit({ kind: 'progress', stage, fraction: Math.min(1, fraction) })
   const { file, remove } = await openBenchModel(request.shape, cacheDirectory, progress, signal)
   try {
     const backend = await createBackend(request.backend, request.threads)

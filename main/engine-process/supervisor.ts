@@ -50,7 +50,8 @@ export interface SupervisorTiming {
   deathWindowMs: number
   /**
    * While work is in flight, silence is counted in ticks of our own timer, not on the clock: a machine that slept, or a
-   * host that was stopped, adds one tick. The limit lies far above the longest synchronous step of the engine.
+   * host that was stopped, adds one tick. The limit, ten minutes by default, lies far above the longest synchronous step:
+   * a chunk of the reference backend with the largest published model takes two to three.
    */
   silenceTickMs: number
   silenceTickLimit: number
@@ -65,7 +66,7 @@ const DEFAULT_TIMING: SupervisorTiming = {
   deathLimit: 4,
   deathWindowMs: 60_000,
   silenceTickMs: 5_000,
-  silenceTickLimit: 36,
+  silenceTickLimit: 120,
   stopTimeoutMs: 3_000,
 }
 

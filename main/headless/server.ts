@@ -83,6 +83,8 @@ export async function startWindowServer(options: WindowServerOptions): Promise<W
 
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES, perMessageDeflate: false })
   server.on('upgrade', (request, socket, head) => {
+    // Whoever hangs up in the middle must not end the host.
+    socket.on('error', () => {})
     const verdict = judge(request, true)
     if (!verdict.pass || verdict.path !== '/rpc') {
       socket.end(`HTTP/1.1 ${verdict.pass ? 404 : verdict.status} Refused\r\nConnection: close\r\n\r\n`)

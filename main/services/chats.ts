@@ -248,6 +248,16 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
     const earlier = message.stats
     let firstTextAtMs: number | null = null
     let prompt: GenerationStats | null = null
+    let writtenTokens = 0
+
+    /** Of the whole reply: what an earlier part of it took, and this one. */
+    const statsNow = (decodeTokensPerSecond: number | null): GenerationStats => ({
+      promptTokens: (earlier?.promptTokens ?? 0) + (prompt?.promptTokens ?? 0),
+      generatedTokens: (earlier?.generatedTokens ?? 0) + writtenTokens,
+      ttftMs: earlier?.ttftMs ?? (firstTextAtMs ?? performance.now()) - startedAtMs,
+      prefillTokensPerSecond: prompt?.prefillTokensPerSecond ?? earlier?.prefillTokensPerSecond ?? null,
+      decodeTokensPerSecond,
+    })
 
     const onRead = (event: GenerationEvent) => {
       if (event.kind !== 'prefill') return
@@ -262,6 +272,7 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
         changed(chat, message)
       }
       message.content += event.text
+      writtenTokens += event.tokens.length
       onText(event.text, event.tokens.length)
     }
 
@@ -290,17 +301,13 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
       await takeSnapshot(chat, session).catch(() => dropSession(chat.stored.id))
       message.status = reason === 'cancelled' ? 'stopped' : 'complete'
       message.finishReason = reason
-      message.stats = {
-        promptTokens: (earlier?.promptTokens ?? 0) + (prompt?.promptTokens ?? 0),
-        generatedTokens: (earlier?.generatedTokens ?? 0) + stats.generatedTokens,
-        ttftMs: earlier?.ttftMs ?? (firstTextAtMs ?? performance.now()) - startedAtMs,
-        prefillTokensPerSecond: prompt?.prefillTokensPerSecond ?? earlier?.prefillTokensPerSecond ?? null,
-        decodeTokensPerSecond: stats.decodeTokensPerSecond,
-      }
+      writtenTokens = stats.generatedTokens
+      message.stats = statsNow(stats.decodeTokensPerSecond)
     } catch (thrown) {
       flush()
       dropSession(chat.stored.id)
       const error = toErrorData(thrown)
+      if (writtenTokens > 0) message.stats = statsNow(null)
       if (error.code === 'cancelled' || stop.signal.aborted) {
         message.status = 'stopped'
         message.finishReason = 'cancelled'

@@ -263,6 +263,7 @@ describe('an engine that is lost', () => {
     const lost = structuredClone(lastOf(id))
     expect(lost).toMatchObject({ status: 'interrupted', error: { code: 'engine-lost', remedy: expect.any(String) } })
     expect(lost.content).not.toBe('')
+    expect(lost.stats).toMatchObject({ generatedTokens: 5, decodeTokensPerSecond: null })
     expect(window.messages()).toEqual(store.chat(id)!.messages)
 
     await access.start()
@@ -271,6 +272,7 @@ describe('an engine that is lost', () => {
     chats.continue(id, { maxTokens: 4 })
     await settled(id)
     expect(lastOf(id)).toMatchObject({ status: 'complete', finishReason: 'max-tokens', error: null })
+    expect(lastOf(id).stats).toMatchObject({ generatedTokens: 9, ttftMs: lost.stats!.ttftMs })
     expect(lastOf(id).content.startsWith(lost.content)).toBe(true)
     // From the state before the reply: only the reply's own words were read.
     expect(access.engine.reads[0]!.read.trim()).toBe(lost.content.trim())

@@ -245,6 +245,20 @@ describe('what it refuses', () => {
     expect((await get(`/${token}/`)).status).toBe(200)
   })
 
+  it('whoever hangs up in the middle: the server goes on', async () => {
+    const head = `GET /wrong/rpc HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`
+    const hangUp = () =>
+      new Promise<void>(resolve => {
+        const socket = tcpConnect(server.port, '127.0.0.1', () => {
+          socket.write(head, () => setImmediate(() => socket.resetAndDestroy()))
+        })
+        socket.on('error', () => {})
+        socket.on('close', () => resolve())
+      })
+    for (let round = 0; round < 30; round++) await hangUp()
+    expect((await get(`/${token}/`)).status).toBe(200)
+  })
+
   it('a tab that does not read: it is dropped before its backlog grows without bound', async () => {
     const socket = await openSocket()
     const ended = closeCode(socket)

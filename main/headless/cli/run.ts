@@ -47,7 +47,7 @@ export function defineRun(program: Command, run: (options: RunOptions) => Promis
   addSamplingOptions(addModelOptions(command))
   command
     .optionsGroup('State and output:')
-    .option('--state-in <file>', 'go on from a saved state')
+    .option('--state-in <file>', 'go on from a saved state (with --raw)')
     .option('--state-out <file>', 'save the state after the reply')
     .option('--json', 'one JSON object on stdout instead of the text')
     .option('-v, --verbose', 'figures on stderr, also when it is no terminal')
@@ -107,6 +107,7 @@ function inputOf(prompt: string, options: RunOptions): SessionInput {
     if (options.system !== undefined) throw new UsageError('--system needs the chat template: leave out --raw.')
     return { kind: 'text', text: prompt, parseSpecial: true }
   }
+  if (options.stateIn !== undefined) throw new UsageError('--state-in goes on with a text as it stands: add --raw.')
   if (prompt === '') throw new UsageError('The prompt is empty.')
   const system = options.system === undefined ? [] : [{ role: 'system' as const, content: options.system }]
   return { kind: 'messages', messages: [...system, { role: 'user', content: prompt }], addGenerationPrompt: true }

@@ -61,6 +61,8 @@ export interface Progress {
 }
 
 const BAR_WIDTH = 28
+/** No bar flashes up for work that is over in a moment. */
+const SHORT_WORK_MS = 300
 
 /**
  * A bar on stderr when it is a terminal. Otherwise one line every tenth of the work when `lines` is set, for logs of
@@ -70,9 +72,11 @@ export function startProgress(terminal: Terminal, label: string, { lines = false
   const { stderr } = terminal
   let shownTenth = -1
   let shown = ''
+  const startedAtMs = performance.now()
   if (stderr.isTTY) {
     return {
       update(fraction, detail = '') {
+        if (performance.now() - startedAtMs < SHORT_WORK_MS) return
         const filled = Math.round(fraction * BAR_WIDTH)
         const bar = `${'█'.repeat(filled)}${dim('░'.repeat(BAR_WIDTH - filled), stderr)}`
         const line = `${label} ${bar} ${percent(fraction)}  ${detail.slice(0, 32)}`
