@@ -1,6 +1,6 @@
 /** The command `tern` as users start it: a process of its own, with its output, files and exit code. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -26,7 +26,10 @@ interface StartOptions {
 }
 
 function start(args: string[], { stdin = '', env = {}, cwd = folder }: StartOptions = {}) {
-  const child = spawn(process.execPath, [launcher, ...args], { cwd, env: { ...process.env, ...env } })
+  const child = spawn(process.execPath, [launcher, ...args], {
+    cwd,
+    env: { ...process.env, XDG_CACHE_HOME: folder, ...env },
+  })
   child.stdin.on('error', () => {})
   child.stdin.end(stdin)
   return child
@@ -50,6 +53,24 @@ async function json(args: string[], options?: StartOptions) {
   const { code, stdout, stderr } = await tern([...args, '--json'], options)
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   return JSON.parse(stdout)
+}
+
+/** Every byte is a token; the rest of the vocabulary is there to fill it. */
+function byteTokenizer(vocabularySize: number) {
+  const special = ['<unk>', '<s>', '</s>']
+  const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
+  const fillers = Array.from({ length: vocabularySize - special.length - bytes.length }, (_, i) => `filler${i}`)
+  const vocab = Object.fromEntries([...special, ...bytes, ...fillers].map((token, id) => [token, id]))
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true }
+  return {
+    version: '1.0',
+    added_tokens: special.map((content, id) => ({ id, content, ...flags })),
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: { type: 'Sequence', decoders: [{ type: 'ByteFallback' }, { type: 'Fuse' }] },
+    model: { type: 'BPE', unk_token: '<unk>', byte_fallback: true, fuse_unk: true, vocab, merges: [] },
+  }
 }
 
 describe('help and usage', () => {
@@ -82,6 +103,7 @@ describe('help and usage', () => {
     { args: ['run', '-p', 'x', '--backend', 'abacus'], says: 'reference' },
     { args: ['run', '-p', 'x', '--logit-bias', 'x=1'], says: '42=-5' },
     { args: ['run', '-p', 'x', '--raw', '--system', 'y'], says: '--system needs the chat template' },
+    { args: ['run', '-p', 'x', '--state-in', 'y'], says: 'add --raw' },
     { args: ['run'], says: 'stdin is empty' },
     { args: ['eval'], says: '--text FILE or --ids' },
     { args: ['eval', '--text', 'a', '--ids', 'b'], says: '--text FILE or --ids' },
@@ -158,7 +180,7 @@ describe('run', () => {
     expect(await end).toMatchObject({ code: 0, stderr: '' })
   })
 
-  it('Ctrl-C ends the reply with 130; with --json the text so far is still told', async () => {
+  it('Ctrl-C ends the reply with 130 and leaves the text so far', async () => {
     const child = start(['run', '--raw', '-p', 'Once upon a time', '--max-tokens', '100000', '--seed', '1'])
     const end = ended(child)
     child.stdout.once('data', () => child.kill('SIGINT'))
@@ -207,6 +229,19 @@ describe('convert and eval', () => {
     expect(fromFile.lossNats).toBe(fromFolder.lossNats)
     expect(fromFile).toMatchObject({ tokens: 10, backend: 'wasm' })
     expect(fromFile.perplexity).toBeCloseTo(Math.exp(fromFile.lossNats), 6)
+  })
+
+  it('a checkpoint with a tokenizer becomes a model that reads and writes text', async () => {
+    const source = mkdtempSync(join(folder, 'with-tokenizer-'))
+    for (const name of readdirSync(checkpoint)) copyFileSync(join(checkpoint, name), join(source, name))
+    // As large as real ones are.
+    writeFileSync(join(source, 'tokenizer.json'), JSON.stringify(byteTokenizer(512)) + ' '.repeat(200_000))
+    const output = join(folder, 'with-tokenizer.gguf')
+    expect(await tern(['convert', source, output])).toMatchObject({ code: 0 })
+    const args = ['run', '--raw', '-p', 'Hi', '--greedy', '--max-tokens', '8', '-m']
+    const [fromFile, fromFolder] = [await json([...args, output]), await json([...args, source])]
+    expect(fromFile).toMatchObject({ promptTokens: 3, tokenIds: fromFolder.tokenIds, text: fromFolder.text })
+    expect(fromFile.tokenIds).toHaveLength(8)
   })
 
   it('keeps an existing file unless --force', async () => {
