@@ -28,7 +28,7 @@ interface StartOptions {
 function start(args: string[], { stdin = '', env = {}, cwd = folder }: StartOptions = {}) {
   const child = spawn(process.execPath, [launcher, ...args], {
     cwd,
-    env: { ...process.env, XDG_CACHE_HOME: folder, ...env },
+    env: { ...process.env, TERN_CACHE_DIR: folder, ...env },
   })
   child.stdin.on('error', () => {})
   child.stdin.end(stdin)
