@@ -1,0 +1,121 @@
+/**
+ * A backend that is no model: its state is the list of tokens it was fed, and what it wants next is a function of that
+ * list. So a test can say which reply comes and see exactly what entered the state.
+ */
+import type { Backend, PortableState, PrefillOptions, Runner, RunnerState } from '../../engine/backends/backend.ts'
+import { referenceOps } from '../../engine/backends/reference/ops.ts'
+import { cancelled, EngineError } from '../../engine/errors.ts'
+import type { GgufModel } from '../../engine/formats/gguf.ts'
+import type { ModelConfig } from '../../engine/model/config.ts'
+import { randomModel } from './random-model.ts'
+import { BOS, END, EOS, TINY_CHAT_TEMPLATE, TINY_TOKENIZER_JSON, TINY_VOCABULARY_SIZE } from './tiny-tokenizer.ts'
+
+/** Room for the list of tokens: value 0 is its length. */
+const STATE_WIDTH = 512
+
+export const SCRIPTED_CONFIG: Partial<ModelConfig> = {
+  vocabularySize: TINY_VOCABULARY_SIZE,
+  hiddenSize: 4,
+  stateWidth: STATE_WIDTH,
+  layerCount: 1,
+  intermediateSize: 4,
+  useLowerBound: false,
+  bosTokenId: BOS,
+  eosTokenIds: [EOS, END],
+}
+
+export const scriptedModelFile = (
+  changes: { seed?: number; chatTemplate?: null; tokenizerJson?: string | null } = {},
+): GgufModel => ({
+  ...randomModel({ seed: changes.seed ?? 1, config: SCRIPTED_CONFIG }),
+  tokenizerJson: changes.tokenizerJson === undefined ? TINY_TOKENIZER_JSON : changes.tokenizerJson,
+  chatTemplate: changes.chatTemplate === null ? null : TINY_CHAT_TEMPLATE,
+})
+
+export interface ScriptedBackend extends Backend {
+  /** The token wanted after those fed. */
+  next: (fed: readonly number[]) => number
+  /** Called before every step and prefill chunk; may throw. */
+  beforeStep: () => void
+  /** Every live state's tokens. */
+  readonly states: Map<number, number[]>
+  steps: number
+  chunkTokens: number
+}
+
+/** Wants `reply` token by token once `prompt` tokens were fed, then the end token. */
+export function createScriptedBackend(): ScriptedBackend {
+  const states = new Map<number, number[]>()
+  let nextId = 1
+  const backend: ScriptedBackend = {
+    info: { name: 'reference', description: 'scripted', threads: 1, kernel: 'scripted' },
+    ops: referenceOps,
+    states,
+    next: () => EOS,
+    beforeStep: () => {},
+    steps: 0,
+    chunkTokens: 16,
+    load: async source => makeRunner(source.config),
+    dispose: async () => {},
+  }
+  const fedOf = (state: RunnerState): number[] => {
+    const fed = states.get(state.id)
+    if (!fed) throw new EngineError('session-not-found', 'disposed')
+    return fed
+  }
+  const add = (fed: number[]): RunnerState => {
+    states.set(nextId, fed)
+    return { id: nextId++ }
+  }
+
+  const makeRunner = (config: ModelConfig): Runner => {
+    const logits = new Float32Array(config.vocabularySize)
+    /** A clear favourite, and a little of everything else for the random draws. */
+    const logitsAfter = (fed: readonly number[]): Float32Array => {
+      for (let i = 0; i < logits.length; i++) logits[i] = ((i * 7919 + fed.length * 104729) % 13) / 13
+      logits[backend.next(fed)] += 1
+      return logits
+    }
+    return {
+      config,
+      createState: () => add([]),
+      cloneState: state => add([...fedOf(state)]),
+      disposeState: state => void states.delete(state.id),
+      exportState(state): PortableState {
+        const fed = fedOf(state)
+        const values = new Float32Array(STATE_WIDTH)
+        values[0] = fed.length
+        values.set(fed, 1)
+        return { layerCount: 1, stateWidth: STATE_WIDTH, values, numericMode: 'float32' }
+      },
+      importState(state, { values }) {
+        states.set(state.id, Array.from(values.subarray(1, 1 + values[0])))
+      },
+      async prefill(state, tokens, options: PrefillOptions) {
+        const fed = fedOf(state)
+        for (let first = 0; first < tokens.length; first += backend.chunkTokens) {
+          if (options.signal?.aborted) throw cancelled()
+          backend.beforeStep()
+          fed.push(...Array.from(tokens).slice(first, first + backend.chunkTokens))
+          await options.onProgress?.(Math.min(tokens.length, first + backend.chunkTokens))
+        }
+        return options.logits === 'last' ? logitsAfter(fed) : null
+      },
+      decode(state, token) {
+        backend.beforeStep()
+        backend.steps++
+        const fed = fedOf(state)
+        fed.push(token)
+        return logitsAfter(fed)
+      },
+      memory: () => ({ weightBytes: 0, stateBytes: states.size * STATE_WIDTH * 4, scratchBytes: 0 }),
+      dispose: async () => states.clear(),
+    }
+  }
+  return backend
+}
+
+/** Wants these tokens once the state has read `promptTokens`, and the end of the turn after them. */
+export function reply(promptTokens: number, tokens: readonly number[]): (fed: readonly number[]) => number {
+  return fed => tokens[fed.length - promptTokens] ?? EOS
+}
