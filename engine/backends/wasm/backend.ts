@@ -84,6 +84,7 @@ async function loadRunner(
   }
   plan.writeHeader(memory)
   const kernels = instantiate(module, memory)
+  kernels.writeConstants()
   const threads: Thread[] = []
   try {
     for (let thread = 1; thread < threadCount; thread++) {

@@ -2,7 +2,7 @@
  * The compiled kernels as TypeScript sees them: one module in three variants, its exports, and their instantiation on a
  * shared memory. Addresses and sizes are bytes; see kernels/ for what each function does.
  */
-import { MASK_CODE_0, MASK_CODE_0_16, MASK_CODE_1, MASK_CODE_1_16, THREAD_COUNT } from './kernels/memory-layout.ts'
+import { THREAD_COUNT } from './kernels/memory-layout.ts'
 
 export type KernelVariant = 'relaxed-simd' | 'simd' | 'scalar'
 
@@ -41,23 +41,21 @@ export interface KernelExports {
   sigmoidRange(h: number, gate: number, first: number, last: number): void
   runCommand(): void
   workerLoop(thread: number, seen: number): void
+  writeConstants(): void
 }
 
 export const PAGE_BYTES = 65_536
 /** The most that 32-bit addresses reach, less a page, so that no end of a buffer wraps to 0. */
 export const MAXIMUM_MEMORY_BYTES = 65_535 * PAGE_BYTES
 
-/** A shared memory of at least `bytes`, ready for kernels of one thread. Throws RangeError when there is none to have. */
+/** A shared memory of at least `bytes` for so many threads. Throws RangeError when there is none to have. */
 export function createMemory(bytes: number, threads: number): WebAssembly.Memory {
   const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE_BYTES), maximum: 65_536, shared: true })
-  new Uint8Array(memory.buffer, MASK_CODE_0, 16).fill(0x03)
-  new Uint8Array(memory.buffer, MASK_CODE_1, 16).fill(0x0c)
-  new Uint16Array(memory.buffer, MASK_CODE_0_16, 8).fill(0x0003)
-  new Uint16Array(memory.buffer, MASK_CODE_1_16, 8).fill(0x000c)
   new Int32Array(memory.buffer)[THREAD_COUNT / 4] = threads
   return memory
 }
 
+/** The kernels on a memory. `writeConstants` must have run on it before any other. */
 export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): KernelExports {
   return new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports
 }

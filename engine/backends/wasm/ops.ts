@@ -22,7 +22,10 @@ export function createWasmOps(module: WebAssembly.Module): OpTable {
   /** Kernels and room for one operation. Memory is made on first use and grows to the largest operation. */
   const begin = (bytes: number) => {
     memory ??= createMemory(PAGE_BYTES, 1)
-    kernels ??= instantiate(module, memory)
+    if (kernels === null) {
+      kernels = instantiate(module, memory)
+      kernels.writeConstants()
+    }
     const space = new AddressSpace(HEADER_BYTES)
     // Each buffer is aligned to 64 bytes and some kernels write whole vectors.
     const missing = HEADER_BYTES + bytes + 64 * 64 - memory.buffer.byteLength

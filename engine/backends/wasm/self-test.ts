@@ -109,6 +109,7 @@ function testMemory(): WebAssembly.Memory {
 /** Runs every kernel that has variants on fixed inputs, extremes among them; all results, byte after byte. */
 function runTestCases(kernels: KernelExports): Uint8Array {
   const { buffer } = testMemory()
+  kernels.writeConstants()
   const results: Uint8Array[] = []
   const keep = (address: number, length: number) => results.push(new Uint8Array(buffer, address, length).slice())
 

@@ -2,6 +2,7 @@
 export { absmaxQuantize } from './absmax-quantize'
 export { gemm } from './bitlinear-gemm'
 export { gemv } from './bitlinear-gemv'
+export { writeConstants } from './constants'
 export { dequantize } from './dequantize'
 export { embeddingIsFinite } from './embedding'
 export { glu } from './glu'

@@ -116,8 +116,11 @@ export const PRIVATE_Q2 = 10
 /** Three records of float32 scale and i32 sum, 64 bytes in all. */
 export const PRIVATE_META = 11
 
+/** Thirteen vectors of exp.ts. */
+export const EXP_CONSTANTS = 832
+
 /** Everything above lies below this address. */
-export const HEADER_BYTES = 1024
+export const HEADER_BYTES = 1088
 
 // A layer's record: addresses and float32 scales.
 export const LAYER_MLGRU_NORM = 0
