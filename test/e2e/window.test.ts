@@ -347,8 +347,8 @@ describe.skipIf(noChromiumReason !== null)(
         page.waitForFunction(([r, g, b]) => {
           const canvas = document.querySelector<HTMLCanvasElement>('canvas.trace')!
           const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true })!
-        copy.drawImage(canvas, 0, 0)
-        const { data } = copy.getImageData(0, 0, canvas.width, canvas.height)
+          copy.drawImage(canvas, 0, 0)
+          const { data } = copy.getImageData(0, 0, canvas.width, canvas.height)
           for (let i = 0; i < data.length; i += 4)
             if (data[i] === r && data[i + 1] === g && data[i + 2] === b && data[i + 3] === 255) return true
           return false
