@@ -24,6 +24,8 @@ export interface WasmBackendOptions {
   threads: number
   /** 'auto' by default: the fastest that passes its self-test. */
   kernel?: 'auto' | KernelVariant
+  /** How long threads wait for one of them before the computation fails; 20 seconds by default. */
+  threadTimeoutMs?: number
 }
 
 export const MAXIMUM_THREADS = 64
@@ -53,7 +55,7 @@ export async function createWasmBackend(options: WasmBackendOptions): Promise<Ba
     },
     ops: createWasmOps(module),
     async load(source, loadOptions = {}) {
-      const runner = await loadRunner(module, source, loadOptions, threads, spawnThread)
+      const runner = await loadRunner(module, source, loadOptions, { ...options, threads })
       runners.add(runner)
       return runner
     },
@@ -68,13 +70,12 @@ async function loadRunner(
   module: WebAssembly.Module,
   source: ModelSource,
   options: LoadOptions,
-  threadCount: number,
-  spawnThread: SpawnThread | null,
+  { threads: threadCount, spawnThread, threadTimeoutMs }: WasmBackendOptions,
 ): Promise<WasmRunner> {
   const plan = planModelMemory(source, threadCount)
   let memory: WebAssembly.Memory
   try {
-    memory = createMemory(plan.totalBytes, threadCount)
+    memory = createMemory(plan.totalBytes, threadCount, threadTimeoutMs)
   } catch (cause) {
     throw new EngineError('out-of-memory', 'There is not enough memory for this model.', {
       expected: `${plan.totalBytes} bytes`,

@@ -2,7 +2,7 @@
  * The compiled kernels as TypeScript sees them: one module in three variants, its exports, and their instantiation on a
  * shared memory. Addresses and sizes are bytes; see kernels/ for what each function does.
  */
-import { THREAD_COUNT } from './kernels/memory-layout.ts'
+import { BARRIER_PATIENCE, THREAD_COUNT } from './kernels/memory-layout.ts'
 
 export type KernelVariant = 'relaxed-simd' | 'simd' | 'scalar'
 
@@ -48,10 +48,19 @@ export const PAGE_BYTES = 65_536
 /** The most that 32-bit addresses reach, less a page, so that no end of a buffer wraps to 0. */
 export const MAXIMUM_MEMORY_BYTES = 65_535 * PAGE_BYTES
 
+/** A thread that the others wait for so long is taken for dead. */
+export const DEFAULT_THREAD_TIMEOUT_MS = 20_000
+
 /** A shared memory of at least `bytes` for so many threads. Throws RangeError when there is none to have. */
-export function createMemory(bytes: number, threads: number): WebAssembly.Memory {
+export function createMemory(
+  bytes: number,
+  threads: number,
+  threadTimeoutMs = DEFAULT_THREAD_TIMEOUT_MS,
+): WebAssembly.Memory {
   const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE_BYTES), maximum: 65_536, shared: true })
-  new Int32Array(memory.buffer)[THREAD_COUNT / 4] = threads
+  const header = new Int32Array(memory.buffer)
+  header[THREAD_COUNT / 4] = threads
+  header[BARRIER_PATIENCE / 4] = Math.ceil(threadTimeoutMs / 500)
   return memory
 }
 

@@ -189,7 +189,7 @@ export class WasmRunner implements Runner {
     } catch (cause) {
       const timedOut = this.header[layout.FAILURE / 4] === layout.FAILURE_TIMEOUT
       this.failure = new EngineError('backend-failed', 'The WebAssembly engine failed in mid-computation.', {
-        actual: timedOut ? 'a thread did not answer within 20 seconds' : String(cause),
+        actual: timedOut ? 'a thread did not answer in time' : String(cause),
         remedy: 'Load the model again; if it happens again, use fewer threads.',
         cause,
       })

@@ -5,6 +5,7 @@
 import {
   BARRIER_ARRIVED,
   BARRIER_GENERATION,
+  BARRIER_PATIENCE,
   BARRIER_SLEEPERS,
   FAILURE,
   FAILURE_TIMEOUT,
@@ -13,9 +14,8 @@ import {
 
 /** Looks at the word before a thread goes to sleep: some tens of microseconds. */
 const SPINS = 40_000
-/** One sleep, nanoseconds, after which a thread looks for a failure; and how many of them before it gives up. */
+/** One sleep, nanoseconds, after which a thread looks for a failure: BARRIER_PATIENCE of them, then it gives up. */
 const SLEEP_NS: i64 = 500_000_000
-const SLEEPS = 40
 
 /** Waits until the word at `address` differs from `seen`. `patient`: for ever, as an idle thread does. */
 export function waitForChange(address: usize, seen: i32, sleepers: usize, patient: bool): void {
@@ -27,7 +27,7 @@ export function waitForChange(address: usize, seen: i32, sleepers: usize, patien
   let sleeps = 0
   while (atomic.load<i32>(address) === seen) {
     if (atomic.load<i32>(FAILURE) !== 0) unreachable()
-    if (!patient && sleeps++ === SLEEPS) {
+    if (!patient && sleeps++ === load<i32>(BARRIER_PATIENCE)) {
       atomic.store<i32>(FAILURE, FAILURE_TIMEOUT)
       unreachable()
     }

@@ -15,6 +15,8 @@ export const BARRIER_SLEEPERS = 320
 /** 0 while all is well, else one of FAILURE_*; never goes back to 0. */
 export const FAILURE = 384
 export const THREAD_COUNT = 448
+/** Half seconds that a thread waits for the others at a barrier before it gives up. */
+export const BARRIER_PATIENCE = 452
 
 export const FAILURE_TRAP = 1
 export const FAILURE_TIMEOUT = 2
