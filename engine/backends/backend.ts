@@ -79,6 +79,34 @@ export interface Runner {
   prefill(state: RunnerState, tokens: ArrayLike<number>, options: PrefillOptions): Promise<Float32Array | null>
   /** Feeds one token; logits [V] of the next one, a view that the next call on this runner overwrites. */
   decode(state: RunnerState, token: number): MaybePromise<Float32Array>
+  /**
+   * Optional: feeds `token`, samples the next one on the device, feeds that, and so on, several tokens ahead of the host.
+   * Returns how many tokens `onToken` got, at least one; the state has read `token` and all of these but the last, however
+   * far the device had run ahead. Throws `token-out-of-range`, `sampling-invalid`, `tensor-not-finite`, `backend-failed`.
+   */
+  decodeMany?(state: RunnerState, token: number, options: DecodeManyOptions): Promise<number>
   memory(): RunnerMemory
   dispose(): Promise<void>
+}
+
+/** What a device can sample by itself. Everything else (top-p, min-p, penalties, biases) needs the logits. */
+export interface DeviceSampling {
+  /** 0 is greedy. */
+  temperature: number
+  /** 0 is off; at most 256. */
+  topK: number
+  /** Same seed, same tokens, on the same device: 32 bits. */
+  seed: number
+  /** Tokens drawn with this seed before. */
+  drawn: number
+}
+
+export interface DecodeManyOptions {
+  sampling: DeviceSampling
+  /** At least 1. */
+  maxTokens: number
+  /** Gets the sampled tokens in order; false ends. */
+  onToken(token: number): boolean
+  /** Looked at after each token. */
+  signal?: CancelSignal
 }

@@ -1,0 +1,87 @@
+/**
+ * The GPU backend on a WebGPU device, which arrives as an argument: Dawn's in Node, the browser's in tests. Shader texts
+ * arrive too. Asks for no adapter, reads no files.
+ */
+import type { ShaderTexts } from '../../../shaders/index.ts'
+import { EngineError } from '../../errors.ts'
+import type { Backend } from '../backend.ts'
+import { Gpu } from './gpu.ts'
+import { createWebGpuOps } from './ops.ts'
+import { loadRunner, type WebGpuRunner } from './runner.ts'
+import { chooseKernels } from './self-test.ts'
+import type { KernelFeatures } from './shader-assembly.ts'
+
+export interface WebGpuBackendOptions {
+  /** Made with `wantedFeatures` and `wantedLimits` of its adapter. The backend destroys it in `dispose`. */
+  device: GPUDevice
+  /** The adapter's name, for people. */
+  adapterName: string
+  /** The smallest subgroup it may choose (GPUAdapterInfo); 0: unknown. */
+  subgroupMinSize: number
+  /** A software adapter: chunks are short, so that a cancel is seen in time. */
+  isFallbackAdapter: boolean
+  /** WGSL's language feature packed_4x8_integer_dot_product. */
+  isPackedDot: boolean
+  shaders: ShaderTexts
+  /** What the GPU may give to a model; null: unknown. A larger model is refused before loading. */
+  memoryBudgetBytes?: number | null
+  /** For tests: these kernels and no others, smaller bindings, other chunks. */
+  kernels?: KernelFeatures
+  maximumBindingBytes?: number
+  chunkTokens?: number
+}
+
+/** Features that the backend uses where an adapter has them. */
+export const wantedFeatures = (adapter: { features: ReadonlySet<string> }): GPUFeatureName[] =>
+  (['subgroups', 'timestamp-query'] as const).filter(feature => adapter.features.has(feature))
+
+/** Limits that are raised to what the adapter has: models are larger than the defaults. */
+export function wantedLimits(adapter: { limits: GPUSupportedLimits }): Record<string, number> {
+  const { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize } = adapter.limits
+  return { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize }
+}
+
+const CHUNK_TOKENS = 512
+const FALLBACK_CHUNK_TOKENS = 64
+
+/** Compiles and tries the kernels. Throws `backend-unavailable` when none computes rightly, `backend-failed`. */
+export async function createWebGpuBackend(options: WebGpuBackendOptions): Promise<Backend> {
+  const { device, adapterName, isFallbackAdapter, shaders } = options
+  const maximumBindingBytes = options.maximumBindingBytes ?? Number.POSITIVE_INFINITY
+  const plain = new Gpu(device, shaders, { isPackedDot: false, subgroupSize: 0 }, maximumBindingBytes)
+  const gpu = await chooseKernels(plain, options.subgroupMinSize, options.isPackedDot, options.kernels ?? null)
+  const runners = new Set<WebGpuRunner>()
+  const { isPackedDot, subgroupSize } = gpu.features
+  const kernel = [subgroupSize > 0 ? 'subgroups' : 'workgroup memory', isPackedDot ? 'packed dot' : 'plain dot'].join(
+    ', ',
+  )
+  let isDisposed = false
+
+  return {
+    info: {
+      name: 'webgpu',
+      description: `${adapterName}${isFallbackAdapter ? ' (software, slow)' : ''}, ${kernel}`,
+      threads: 1,
+      kernel: adapterName,
+    },
+    ops: createWebGpuOps(gpu),
+    async load(source, loadOptions = {}) {
+      if (isDisposed) throw new EngineError('backend-unavailable', 'The graphics processor was released.')
+      gpu.checkAlive()
+      const runnerOptions = {
+        chunkTokens: options.chunkTokens ?? (isFallbackAdapter ? FALLBACK_CHUNK_TOKENS : CHUNK_TOKENS),
+        memoryBudgetBytes: options.memoryBudgetBytes ?? null,
+      }
+      const runner = await loadRunner(gpu, source, runnerOptions, loadOptions)
+      runners.add(runner)
+      return runner
+    },
+    async dispose() {
+      if (isDisposed) return
+      isDisposed = true
+      await Promise.all([...runners].map(runner => runner.dispose()))
+      runners.clear()
+      device.destroy()
+    },
+  }
+}

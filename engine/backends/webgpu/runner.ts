@@ -1,0 +1,419 @@
+/**
+ * A loaded model on the GPU: states as buffers, prefill in chunks, decode as one command buffer, and decoding several
+ * tokens ahead with sampling on the device. Computes nothing itself.
+ */
+import { cancelled, EngineError } from '../../errors.ts'
+import { type ModelConfig, stateBytes } from '../../model/config.ts'
+import type { ModelSource } from '../../model/source.ts'
+import { checkTokenIds } from '../../model/token-ids.ts'
+import type {
+  DecodeManyOptions,
+  DeviceSampling,
+  LoadOptions,
+  PortableState,
+  PrefillOptions,
+  Runner,
+  RunnerMemory,
+  RunnerState,
+} from '../backend.ts'
+import {
+  type CommandLists,
+  logitsTokens,
+  makeCommandLists,
+  makeScratch,
+  type PrefillCommand,
+  type Scratch,
+  scratchSizes,
+} from './command-lists.ts'
+import { type Command, type Gpu, STORAGE } from './gpu.ts'
+import { padded, RING, WORKGROUP_SIZE } from './kernel-shapes.ts'
+import { loadWeights, type WeightBuffers, weightBytesOf } from './weights.ts'
+
+export interface RunnerOptions {
+  /** Tokens of a prefill chunk: what a cancel may wait for, and what scratch memory is made for. */
+  chunkTokens: number
+  /** What the GPU may give to this model; null: unknown. */
+  memoryBudgetBytes: number | null
+}
+
+/** Tokens of one submission when the device runs ahead, and submissions under way. All of them fit the ring with room. */
+const BATCH_TOKENS = 4
+const BATCHES_AHEAD = 3
+
+interface Batch {
+  firstPosition: number
+  count: number
+  /** Resolves to the tokens chosen in this batch. */
+  tokens: Promise<number[]>
+}
+
+/** Throws `out-of-memory` before anything is allocated when the model does not fit, with figures; `tensor-*` and others. */
+export async function loadRunner(
+  gpu: Gpu,
+  source: ModelSource,
+  runnerOptions: RunnerOptions,
+  options: LoadOptions,
+): Promise<WebGpuRunner> {
+  const { config } = source
+  const { chunkTokens, memoryBudgetBytes } = runnerOptions
+  const scratchBytes = Object.values(scratchSizes(config, chunkTokens)).reduce((sum, bytes) => sum + bytes, 0)
+  const neededBytes = weightBytesOf(source) + scratchBytes
+  if (memoryBudgetBytes !== null && neededBytes > memoryBudgetBytes) {
+    throw new EngineError('out-of-memory', 'The model does not fit into the memory of the graphics processor.', {
+      expected: `${neededBytes} bytes`,
+      actual: `${memoryBudgetBytes} bytes`,
+      remedy: 'Choose a smaller model, or use the CPU.',
+    })
+  }
+  const made: GPUBuffer[] = []
+  try {
+    return await gpu.checked(async () => {
+      const weights = await loadWeights(gpu, source, options, made)
+      const scratch = makeScratch(gpu, config, chunkTokens, made)
+      const lists = await makeCommandLists(gpu, config, weights, scratch, chunkTokens)
+      return new WebGpuRunner(gpu, config, weights, scratch, lists, chunkTokens, made)
+    })
+  } catch (error) {
+    for (const buffer of made) buffer.destroy()
+    throw error
+  }
+}
+
+export class WebGpuRunner implements Runner {
+  readonly config: ModelConfig
+  private readonly gpu: Gpu
+  private readonly weights: WeightBuffers
+  private readonly scratch: Scratch
+  private readonly lists: CommandLists
+  private readonly chunkTokens: number
+  private readonly made: GPUBuffer[]
+  /** [L, E] of each live sequence. */
+  private readonly states = new Map<number, GPUBuffer>()
+  private nextStateId = 1
+  private readonly logitsStaging: GPUBuffer
+  private readonly idleTokenStaging: GPUBuffer[] = []
+  private isDisposed = false
+
+  constructor(
+    gpu: Gpu,
+    config: ModelConfig,
+    weights: WeightBuffers,
+    scratch: Scratch,
+    lists: CommandLists,
+    chunkTokens: number,
+    made: GPUBuffer[],
+  ) {
+    this.gpu = gpu
+    this.config = config
+    this.weights = weights
+    this.scratch = scratch
+    this.lists = lists
+    this.chunkTokens = chunkTokens
+    this.made = made
+    this.logitsStaging = gpu.stagingBuffer(config.vocabularySize * 4)
+    made.push(this.logitsStaging)
+  }
+
+  createState(): RunnerState {
+    this.checkAlive()
+    const id = this.nextStateId++
+    this.states.set(id, this.gpu.buffer('state', stateBytes(this.config), STORAGE))
+    return { id }
+  }
+
+  cloneState(state: RunnerState): RunnerState {
+    const from = this.bufferOf(state)
+    const clone = this.createState()
+    const encoder = this.gpu.device.createCommandEncoder()
+    encoder.copyBufferToBuffer(from, 0, this.bufferOf(clone), 0, stateBytes(this.config))
+    this.gpu.submit(encoder)
+    return clone
+  }
+
+  disposeState(state: RunnerState): void {
+    this.states.get(state.id)?.destroy()
+    this.states.delete(state.id)
+  }
+
+  async exportState(state: RunnerState): Promise<PortableState> {
+    const { layerCount, stateWidth } = this.config
+    const values = new Float32Array(await this.gpu.read(this.bufferOf(state), 0, stateBytes(this.config)))
+    return { layerCount, stateWidth, values, numericMode: 'float32' }
+  }
+
+  importState(state: RunnerState, portable: PortableState): void {
+    const { layerCount, stateWidth } = this.config
+    if (
+      portable.layerCount !== layerCount ||
+      portable.stateWidth !== stateWidth ||
+      portable.values.length !== layerCount * stateWidth
+    ) {
+      throw new EngineError('state-mismatch', 'The state has another shape than the model.', {
+        expected: `${layerCount} x ${stateWidth} numbers`,
+        actual: `${portable.layerCount} x ${portable.stateWidth}, ${portable.values.length} numbers`,
+        remedy: 'Load the model that the state was made with.',
+      })
+    }
+    this.gpu.write(this.bufferOf(state), 0, portable.values)
+  }
+
+  async prefill(state: RunnerState, tokens: ArrayLike<number>, options: PrefillOptions): Promise<Float32Array | null> {
+    checkTokenIds(tokens, this.config.vocabularySize)
+    const wantsAll = options.logits === 'all'
+    const chunkTokens = wantsAll ? logitsTokens(this.config, this.chunkTokens) : this.chunkTokens
+    let last: Float32Array | null = null
+    for (let first = 0; first < tokens.length; ) {
+      if (options.signal?.aborted) throw cancelled()
+      const count = Math.min(chunkTokens, tokens.length - first)
+      const isLast = first + count === tokens.length
+      const ids = Uint32Array.from({ length: count }, (_, t) => tokens[first + t])
+      const logits = await this.prefillChunk(state, ids, wantsAll || isLast ? options.logits : 'none')
+      if (wantsAll && logits) await options.onLogits?.(logits, first, count)
+      else if (logits) last = logits
+      first += count
+      await options.onProgress?.(first)
+    }
+    return last
+  }
+
+  /** Logits [1, V] or [T, V], or null after the GPU has done its work. */
+  private async prefillChunk(
+    state: RunnerState,
+    ids: Uint32Array,
+    logits: PrefillOptions['logits'],
+  ): Promise<Float32Array | null> {
+    const { gpu, scratch, lists } = this
+    const count = ids.length
+    const buffer = this.bufferOf(state)
+    gpu.write(scratch.tokens, 0, ids)
+    this.writeChunk(count)
+    const encoder = gpu.device.createCommandEncoder()
+    const bytes = stateBytes(this.config)
+    encoder.copyBufferToBuffer(buffer, 0, scratch.ring, 0, bytes)
+    gpu.encode(encoder, commandsFor(lists.prefill, count))
+    encoder.copyBufferToBuffer(scratch.ring, 0, buffer, 0, bytes)
+    if (logits === 'none') {
+      gpu.submit(encoder)
+      await gpu.settled(gpu.device.queue.onSubmittedWorkDone())
+      return null
+    }
+    if (logits === 'all') {
+      gpu.encode(encoder, commandsFor(lists.prefillHead, count))
+      gpu.submit(encoder)
+      return this.readLogitsRows(count)
+    }
+    const rowBytes = padded(this.config.hiddenSize) * 4
+    if (lists.decodeHead) {
+      encoder.copyBufferToBuffer(scratch.hiddenStates, (count - 1) * rowBytes, scratch.hiddenState, 0, rowBytes)
+      gpu.encode(encoder, lists.decodeHead)
+      return this.submitAndReadLogits(encoder)
+    }
+    if (count > 1) {
+      encoder.copyBufferToBuffer(scratch.hiddenStates, (count - 1) * rowBytes, scratch.hiddenState, 0, rowBytes)
+      encoder.copyBufferToBuffer(scratch.hiddenState, 0, scratch.hiddenStates, 0, rowBytes)
+      gpu.submit(encoder)
+      this.writeChunk(1)
+      const headEncoder = gpu.device.createCommandEncoder()
+      gpu.encode(headEncoder, commandsFor(lists.prefillHead, 1))
+      return this.submitAndReadLogits(headEncoder)
+    }
+    gpu.encode(encoder, commandsFor(lists.prefillHead, 1))
+    return this.submitAndReadLogits(encoder)
+  }
+
+  async decode(state: RunnerState, token: number): Promise<Float32Array> {
+    checkTokenIds([token], this.config.vocabularySize)
+    const { gpu, scratch, lists } = this
+    const buffer = this.bufferOf(state)
+    if (lists.decode === null || lists.decodeHead === null) {
+      return (await this.prefillChunk(state, Uint32Array.of(token), 'last'))!
+    }
+    gpu.write(scratch.step, 0, Uint32Array.of(0, token))
+    const bytes = stateBytes(this.config)
+    const encoder = gpu.device.createCommandEncoder()
+    encoder.copyBufferToBuffer(buffer, 0, scratch.ring, 0, bytes)
+    gpu.encode(encoder, lists.decode)
+    gpu.encode(encoder, lists.decodeHead)
+    encoder.copyBufferToBuffer(scratch.ring, bytes, buffer, 0, bytes)
+    return this.submitAndReadLogits(encoder)
+  }
+
+  async decodeMany(state: RunnerState, token: number, options: DecodeManyOptions): Promise<number> {
+    checkTokenIds([token], this.config.vocabularySize)
+    checkSampling(options)
+    const { gpu, scratch, lists } = this
+    const buffer = this.bufferOf(state)
+    const bytes = stateBytes(this.config)
+    const { temperature, topK, seed, drawn } = options.sampling
+    gpu.write(scratch.step, 0, Uint32Array.of(0, token))
+    gpu.write(scratch.sampling, 0, Float32Array.of(temperature))
+    gpu.write(scratch.sampling, 4, Uint32Array.of(topK, seed, drawn))
+    const fill = gpu.device.createCommandEncoder()
+    fill.copyBufferToBuffer(buffer, 0, scratch.ring, 0, bytes)
+    gpu.submit(fill)
+
+    const decode = lists.decode && lists.decodeHead ? [...lists.decode, ...lists.decodeHead] : null
+    const sample = temperature === 0 ? lists.sampleGreedy : lists.sampleTopK
+    const batches: Batch[] = []
+    let position = 0
+    const submitNext = (): void => {
+      const count = Math.min(BATCH_TOKENS, options.maxTokens - position)
+      if (count <= 0) return
+      batches.push(this.submitBatch(decode, sample, position, count))
+      position += count
+    }
+    let told = 0
+    try {
+      for (let i = 0; i < BATCHES_AHEAD; i++) submitNext()
+      let goesOn = true
+      while (goesOn) {
+        const batch = batches.shift()!
+        const chosen = await batch.tokens
+        for (const next of chosen) {
+          if (next >= this.config.vocabularySize) throw notFinite()
+          told++
+          goesOn = options.onToken(next) && !options.signal?.aborted && told < options.maxTokens
+          if (!goesOn) break
+        }
+        if (goesOn) submitNext()
+      }
+    } finally {
+      // Nothing reads a batch that was given up, but its buffers must come back.
+      await Promise.allSettled(batches.map(batch => batch.tokens))
+    }
+    const keep = gpu.device.createCommandEncoder()
+    keep.copyBufferToBuffer(scratch.ring, (told % RING) * bytes, this.bufferOf(state), 0, bytes)
+    gpu.submit(keep)
+    return told
+  }
+
+  /** A few tokens, sampled on the device; `decode` null: by way of prefill, where a row does not fit workgroup memory. */
+  private submitBatch(decode: Command[] | null, sample: Command[], firstPosition: number, count: number): Batch {
+    const { gpu, scratch } = this
+    const staging = this.idleTokenStaging.pop() ?? this.newTokenStaging()
+    const encoder = gpu.device.createCommandEncoder()
+    for (let i = 0; i < count; i++) {
+      if (decode) gpu.encode(encoder, [...decode, ...sample])
+      else this.encodeUnfused(encoder, sample, firstPosition + i)
+    }
+    encoder.copyBufferToBuffer(scratch.chosen, 0, staging, 0, RING * 4)
+    gpu.submit(encoder)
+    const tokens = gpu.readStaging(staging, RING * 4).then(copy => {
+      this.idleTokenStaging.push(staging)
+      const ring = new Uint32Array(copy)
+      return Array.from({ length: count }, (_, i) => ring[(firstPosition + i) % RING])
+    })
+    // Awaited in order; until then a failure is not "unhandled".
+    tokens.catch(() => {})
+    return { firstPosition, count, tokens }
+  }
+
+  /** One token through the prefill kernels, between the ring's slots. Slot 0 is where they work. */
+  private encodeUnfused(encoder: GPUCommandEncoder, sample: Command[], position: number): void {
+    const { gpu, scratch, lists } = this
+    const bytes = stateBytes(this.config)
+    this.writeChunk(1)
+    const [from, to] = [position % RING, (position + 1) % RING]
+    encoder.copyBufferToBuffer(scratch.step, 4, scratch.tokens, 0, 4)
+    // Slot 0 may hold a state that is still wanted: it is kept aside in the spare slot behind the ring.
+    encoder.copyBufferToBuffer(scratch.ring, 0, scratch.spareState, 0, bytes)
+    if (from !== 0) copyWithin(encoder, scratch, from, 0, bytes)
+    gpu.encode(encoder, commandsFor([...lists.prefill, ...lists.prefillHead], 1))
+    if (to !== 0) {
+      copyWithin(encoder, scratch, 0, to, bytes)
+      encoder.copyBufferToBuffer(scratch.spareState, 0, scratch.ring, 0, bytes)
+    }
+    gpu.encode(encoder, sample)
+  }
+
+  private newTokenStaging(): GPUBuffer {
+    const staging = this.gpu.stagingBuffer(RING * 4)
+    this.made.push(staging)
+    return staging
+  }
+
+  private writeChunk(tokenCount: number): void {
+    this.gpu.write(this.scratch.chunk, 0, Uint32Array.of(tokenCount, 0, 0, 0))
+  }
+
+  private async submitAndReadLogits(encoder: GPUCommandEncoder): Promise<Float32Array> {
+    const bytes = this.config.vocabularySize * 4
+    encoder.copyBufferToBuffer(this.scratch.logits, 0, this.logitsStaging, 0, bytes)
+    this.gpu.submit(encoder)
+    return new Float32Array(await this.gpu.readStaging(this.logitsStaging, bytes))
+  }
+
+  /** [T, V] without the padding of rows. */
+  private async readLogitsRows(count: number): Promise<Float32Array> {
+    const { vocabularySize } = this.config
+    const stride = padded(vocabularySize)
+    const rows = new Float32Array(await this.gpu.read(this.scratch.logits, 0, count * stride * 4))
+    const logits = new Float32Array(count * vocabularySize)
+    for (let t = 0; t < count; t++) {
+      logits.set(rows.subarray(t * stride, t * stride + vocabularySize), t * vocabularySize)
+    }
+    return logits
+  }
+
+  /** GPU memory of this model: buffers, as they were allocated. */
+  memory(): RunnerMemory {
+    const madeBytes = this.made.reduce((sum, buffer) => sum + buffer.size, 0)
+    return {
+      weightBytes: this.weights.bytes,
+      stateBytes: this.states.size * stateBytes(this.config),
+      scratchBytes: madeBytes - this.weights.bytes,
+    }
+  }
+
+  async dispose(): Promise<void> {
+    this.isDisposed = true
+    for (const buffer of [...this.states.values(), ...this.made]) buffer.destroy()
+    this.states.clear()
+    this.made.length = 0
+  }
+
+  private checkAlive(): void {
+    if (this.isDisposed) throw new EngineError('model-not-loaded', 'The model was unloaded.')
+    this.gpu.checkAlive()
+  }
+
+  private bufferOf(state: RunnerState): GPUBuffer {
+    this.checkAlive()
+    const buffer = this.states.get(state.id)
+    if (buffer === undefined) throw new EngineError('session-not-found', `The state ${state.id} was disposed.`)
+    return buffer
+  }
+}
+
+const commandsFor = (commands: readonly PrefillCommand[], tokens: number): Command[] =>
+  commands.map(({ kernel, bindGroup, groups }) => ({ kernel, bindGroup, groups: groups(tokens) }))
+
+/** A buffer cannot be copied onto itself: by way of another. */
+function copyWithin(encoder: GPUCommandEncoder, scratch: Scratch, from: number, to: number, bytes: number): void {
+  encoder.copyBufferToBuffer(scratch.ring, from * bytes, scratch.movingState, 0, bytes)
+  encoder.copyBufferToBuffer(scratch.movingState, 0, scratch.ring, to * bytes, bytes)
+}
+
+function checkSampling({ sampling, maxTokens }: DecodeManyOptions): void {
+  const { temperature, topK, seed, drawn } = sampling satisfies DeviceSampling
+  const whole = (value: number, most: number): boolean => Number.isInteger(value) && value >= 0 && value <= most
+  if (
+    temperature >= 0 &&
+    Number.isFinite(temperature) &&
+    whole(topK, WORKGROUP_SIZE) &&
+    whole(seed, 2 ** 32 - 1) &&
+    whole(drawn, 2 ** 32 - 1) &&
+    maxTokens >= 1
+  ) {
+    return
+  }
+  throw new EngineError('sampling-invalid', 'These sampling options cannot run on the graphics processor.', {
+    expected: `temperature from 0, top-k up to ${WORKGROUP_SIZE}, at least one token`,
+    actual: JSON.stringify({ ...sampling, maxTokens }),
+  })
+}
+
+const notFinite = (): EngineError =>
+  new EngineError('tensor-not-finite', 'The model gave no number for any token.', {
+    remedy: 'The model file may be damaged: download or convert it again.',
+  })
