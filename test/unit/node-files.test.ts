@@ -19,7 +19,6 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { convertedFile, defaultCacheDirectory } from '../../main/engine-process/conversion-cache.ts'
 import { createSink, isFolder, openFile, openFolder, removeUnfinished } from '../../main/engine-process/node-files.ts'
-import { beginSafetensors } from '../../main/engine-process/safetensors-sink.ts'
 
 let folder: string
 beforeEach(() => {
@@ -141,21 +140,6 @@ describe('a sink', () => {
     expect(readdirSync(folder).map(name => name.split('.')[0])).toEqual(['young'])
     await removeUnfinished(at('nowhere'), 0)
   })
-})
-
-it('a safetensors file begins as the format says', async () => {
-  const sink = await createSink(at('logits.safetensors'))
-  await beginSafetensors(sink, 'logits', 2, 3)
-  await sink.write(new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer))
-  await sink.finish()
-  const bytes = readFileSync(at('logits.safetensors'))
-  const headerBytes = Number(bytes.readBigUInt64LE(0))
-  expect(headerBytes % 8).toBe(0)
-  expect(JSON.parse(bytes.subarray(8, 8 + headerBytes).toString())).toEqual({
-    logits: { dtype: 'F32', shape: [2, 3], data_offsets: [0, 24] },
-  })
-  expect(bytes.byteLength).toBe(8 + headerBytes + 24)
-  expect(bytes.readFloatLE(8 + headerBytes + 20)).toBe(6)
 })
 
 describe('the conversion cache', () => {
