@@ -6,11 +6,13 @@ import { createWasmBackend } from '../../engine/backends/wasm/backend.ts'
 import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
 import { kernelFolder } from '../../main/engine-process/built-files.ts'
 import { spawnThread } from '../../main/engine-process/node-threads.ts'
+import type { WebGpuOptions } from '../../main/engine-process/webgpu-device.ts'
+import { createTestWebGpuBackend } from '../webgpu-backend.ts'
 
 export interface BackendUnderTest {
   name: string
-  /** It claims to equal the reference bit for bit, in floats too; integer sums must be equal everywhere. */
-  isExact: boolean
+  /** Numbers too small to be normal float32 may become zero: what WGSL allows. Apart from that all are exact. */
+  flushesDenormals: boolean
   /** A token of the embedded model takes it a tenth of a second: the long tests leave it out. */
   isSlow: boolean
   create(): Promise<Backend>
@@ -18,14 +20,14 @@ export interface BackendUnderTest {
 
 export const REFERENCE: BackendUnderTest = {
   name: 'reference',
-  isExact: true,
+  flushesDenormals: false,
   isSlow: true,
   create: async () => createReferenceBackend(),
 }
 
 const wasm = (kernel: KernelVariant, threads: number): BackendUnderTest => ({
   name: `wasm, ${kernel}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-  isExact: true,
+  flushesDenormals: false,
   isSlow: false,
   async create() {
     const read = (name: string): Promise<Uint8Array> => readFile(new URL(`${name}.wasm`, kernelFolder()))
@@ -37,7 +39,18 @@ const wasm = (kernel: KernelVariant, threads: number): BackendUnderTest => ({
 /** The kernels that most machines get. */
 export const WASM = wasm('relaxed-simd', 2)
 
+const webgpu = (what: string, options: WebGpuOptions = {}): BackendUnderTest => ({
+  name: `webgpu${what}`,
+  flushesDenormals: true,
+  isSlow: true,
+  create: () => createTestWebGpuBackend(options),
+})
+
+/** The kernels that the adapter gets. */
+export const WEBGPU = webgpu('')
+
 export const BACKENDS: BackendUnderTest[] = [
+  WEBGPU,
   REFERENCE,
   WASM,
   wasm('relaxed-simd', 1),

@@ -9,6 +9,15 @@ export function firstBitDifference(actual: ArrayBufferView, expected: ArrayBuffe
 }
 
 /**
+ * Index of the first element that differs by more than the smallest normal float32, or -1: equality bit for bit for all but
+ * denormals.
+ */
+export function firstNormalDifference(actual: Float32Array, expected: Float32Array): number {
+  if (actual.length !== expected.length) return Math.min(actual.length, expected.length)
+  return actual.findIndex((value, i) => !(value === expected[i] || Math.abs(value - expected[i]) <= 2 ** -126))
+}
+
+/**
  * Largest |actual - expected| relative to |expected|, where values far below the row's largest count against
  * `floor` times that one: what cancels to nearly nothing has no relative accuracy.
  */

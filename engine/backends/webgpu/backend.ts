@@ -41,20 +41,32 @@ export function wantedLimits(adapter: { limits: GPUSupportedLimits }): Record<st
   return { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize }
 }
 
+/** A few for each core of a large GPU; of a processor. */
+const WORKGROUPS = 300
+const FALLBACK_WORKGROUPS = 8
 const CHUNK_TOKENS = 512
-const FALLBACK_CHUNK_TOKENS = 64
+const FALLBACK_CHUNK_TOKENS = 16
 
 /** Compiles and tries the kernels. Throws `backend-unavailable` when none computes rightly, `backend-failed`. */
 export async function createWebGpuBackend(options: WebGpuBackendOptions): Promise<Backend> {
   const { device, adapterName, isFallbackAdapter, shaders } = options
   const maximumBindingBytes = options.maximumBindingBytes ?? Number.POSITIVE_INFINITY
-  const plain = new Gpu(device, shaders, { isPackedDot: false, subgroupSize: 0 }, maximumBindingBytes)
-  const gpu = await chooseKernels(plain, options.subgroupMinSize, options.isPackedDot, options.kernels ?? null)
-  const runners = new Set<WebGpuRunner>()
-  const { isPackedDot, subgroupSize } = gpu.features
-  const kernel = [subgroupSize > 0 ? 'subgroups' : 'workgroup memory', isPackedDot ? 'packed dot' : 'plain dot'].join(
-    ', ',
+  const workgroups = isFallbackAdapter ? FALLBACK_WORKGROUPS : WORKGROUPS
+  const plain = new Gpu(
+    device,
+    shaders,
+    { isPackedDot: false, isFused: false, subgroupSize: 0, workgroups },
+    maximumBindingBytes,
   )
+  const abilities = { isPackedDot: options.isPackedDot, subgroupSize: options.subgroupMinSize, workgroups }
+  const gpu = await chooseKernels(plain, abilities, options.kernels ?? null)
+  const runners = new Set<WebGpuRunner>()
+  const { isPackedDot, isFused, subgroupSize } = gpu.features
+  const kernel = [
+    subgroupSize > 0 ? `subgroups of ${subgroupSize}` : 'workgroup memory',
+    isPackedDot ? 'packed dot' : 'plain dot',
+    isFused ? 'fused multiply-add' : 'split products',
+  ].join(', ')
   let isDisposed = false
 
   return {

@@ -2,14 +2,17 @@
  * The model's forward pass as prepared commands: kernels compiled and bound once, for a prefill chunk of any length and for
  * a decode step. Allocates scratch; submits nothing.
  */
+import type { ShaderOp } from '../../../shaders/index.ts'
 import type { ModelConfig } from '../../model/config.ts'
 import { type Binding, type Command, type Gpu, STORAGE, USAGE } from './gpu.ts'
 import {
   EPILOGUE,
-  GEMM_CONSTANTS,
+  gemmConstants,
   gemmGroups,
+  gemmShape,
   gemvConstants,
   gemvGroups,
+  gemvShape,
   gemvWorkgroupBytes,
   padded,
   RING,
@@ -223,93 +226,86 @@ class CommandBuilder {
 
   async decode(): Promise<Command[]> {
     const { config, weights, scratch } = this
-    const { hiddenSize: D, stateWidth: E, intermediateSize: I, layerCount: L } = config
-    const epsilon = config.rmsNormEpsilon
+    const { stateWidth: E, layerCount: L } = config
     const embedding = await this.embedding(scratch.step, 1, scratch.hiddenState)
     const commands: Command[] = embedding.map(command => ({ ...command, groups: command.groups(1) }))
-    const [ifg, output, gateUp, down] = await Promise.all([
-      this.gpu.kernel('mlgru-step', { ...gemvConstants(E, D, epsilon), E, L, STRIDE: padded(E), RING }),
-      this.gpu.kernel('mlgru-output-step', gemvConstants(D, E, epsilon)),
-      this.gpu.kernel('glu-step', gemvConstants(I, D, epsilon)),
-      this.gpu.kernel('bitlinear-gemv', { ...gemvConstants(D, I, epsilon), HAS_NORM: false, ADD: true }),
-    ])
-    const { chunk } = scratch
+    const ring = { E, L, STRIDE: padded(E), RING }
     for (const block of weights.blocks) {
-      for (const { codes, dispatch, rowCount } of block.mlgruIfg.segments) {
-        const bindGroup = ifg.bind({
-          dispatch,
-          chunk,
+      commands.push(
+        ...(await this.gemv('mlgru-step', block.mlgruIfg, ring, {
           hidden_state: scratch.hiddenState,
           norm: block.mlgruNorm,
-          in_norms: block.mlgruIfg.inNorms,
-          codes,
           lower_bounds: weights.lowerBounds,
           step: scratch.step,
           states: scratch.ring,
           gates: scratch.stepGates,
-        })
-        commands.push({ kernel: ifg, bindGroup, groups: [gemvGroups(rowCount, E, D), 1, 1] })
-      }
-      for (const { codes, dispatch, rowCount } of block.mlgruO.segments) {
-        const bindGroup = output.bind({
-          dispatch,
-          chunk,
-          gates: scratch.stepGates,
-          norm: block.mlgruOutNorm,
-          in_norm: block.mlgruO.inNorms,
-          codes,
-          hidden_state: scratch.hiddenState,
-        })
-        commands.push({ kernel: output, bindGroup, groups: [gemvGroups(rowCount, D, E), 1, 1] })
-      }
-      for (const { codes, dispatch, rowCount } of block.gluGateUp.segments) {
-        const bindGroup = gateUp.bind({
-          dispatch,
-          chunk,
-          hidden_state: scratch.hiddenState,
-          norm: block.gluNorm,
-          in_norm: block.gluGateUp.inNorms,
-          codes,
-          gated: scratch.gated,
-        })
-        commands.push({ kernel: gateUp, bindGroup, groups: [gemvGroups(rowCount, I, D), 1, 1] })
-      }
-      for (const { codes, dispatch, rowCount } of block.gluDown.segments) {
-        const bindGroup = down.bind({
-          dispatch,
-          chunk,
-          input: scratch.gated,
-          norm: block.gluDown.inNorms,
-          in_norm: block.gluDown.inNorms,
-          codes,
-          output: scratch.hiddenState,
-        })
-        commands.push({ kernel: down, bindGroup, groups: [gemvGroups(rowCount, D, I), 1, 1] })
-      }
+        })),
+        ...(await this.gemv(
+          'mlgru-output-step',
+          block.mlgruO,
+          {},
+          {
+            gates: scratch.stepGates,
+            norm: block.mlgruOutNorm,
+            hidden_state: scratch.hiddenState,
+          },
+        )),
+        ...(await this.gemv(
+          'glu-step',
+          block.gluGateUp,
+          {},
+          {
+            hidden_state: scratch.hiddenState,
+            norm: block.gluNorm,
+            gated: scratch.gated,
+          },
+        )),
+        ...(await this.gemv(
+          'bitlinear-gemv',
+          block.gluDown,
+          { HAS_NORM: false, ADD: true },
+          {
+            input: scratch.gated,
+            norm: block.gluDown.inNorms,
+            output: scratch.hiddenState,
+          },
+        )),
+      )
     }
     return commands
   }
 
-  async decodeHead(): Promise<Command[]> {
-    const { config, weights, scratch } = this
-    const { hiddenSize: D, vocabularySize: V } = config
-    const kernel = await this.gpu.kernel('bitlinear-gemv', {
-      ...gemvConstants(V, D, config.rmsNormEpsilon),
-      HAS_NORM: true,
-      ADD: false,
-    })
-    return weights.output.segments.map(({ codes, dispatch, rowCount }) => ({
-      kernel,
-      bindGroup: kernel.bind({
-        dispatch,
-        chunk: scratch.chunk,
+  decodeHead(): Promise<Command[]> {
+    const { weights, scratch } = this
+    return this.gemv(
+      'bitlinear-gemv',
+      weights.output,
+      { HAS_NORM: true, ADD: false },
+      {
         input: scratch.hiddenState,
         norm: weights.outputNorm,
-        in_norm: weights.output.inNorms,
-        codes,
         output: scratch.logits,
-      }),
-      groups: [gemvGroups(rowCount, V, D), 1, 1],
+      },
+    )
+  }
+
+  /** One of the decode kernels over all buffers of its matrices. */
+  private async gemv(
+    op: ShaderOp,
+    matrices: MatrixGroup,
+    constants: ShaderConstants,
+    buffers: Record<string, Binding>,
+  ): Promise<Command[]> {
+    const { planes, rows, columns, inNorms, segments } = matrices
+    const shape = gemvShape(this.gpu.features, rows, columns, planes)
+    const kernel = await this.gpu.kernel(op, {
+      ...gemvConstants(shape, columns, this.config.rmsNormEpsilon),
+      ...constants,
+    })
+    return segments.map(({ codes, dispatch, rowCount }) => ({
+      kernel,
+      bindGroup: kernel.bind({ ...buffers, dispatch, chunk: this.scratch.chunk, in_norms: inNorms, codes }),
+      groups: [gemvGroups(shape, rowCount), 1, 1],
     }))
   }
 
@@ -367,15 +363,17 @@ class CommandBuilder {
     output: GPUBuffer,
     epilogue: number,
   ): Promise<PrefillCommand[]> {
+    const { planes, rows, columns, segments } = matrices
+    const shape = gemmShape(this.gpu.features, rows, this.capacity, planes)
     const kernel = await this.gpu.kernel('bitlinear-gemm', {
-      ...GEMM_CONSTANTS,
-      K: matrices.columns,
+      ...gemmConstants(shape),
+      K: columns,
       QUANTIZED_PLANES: quantizedPlanes,
       CAPACITY: this.capacity,
-      STRIDE: padded(matrices.rows),
+      STRIDE: padded(rows),
       EPILOGUE: epilogue,
     })
-    return matrices.segments.map(({ codes, dispatch, rowCount }) => ({
+    return segments.map(({ codes, dispatch, rowCount }) => ({
       kernel,
       bindGroup: kernel.bind({
         dispatch,
@@ -385,7 +383,7 @@ class CommandBuilder {
         codes,
         output,
       }),
-      groups: tokens => gemmGroups(rowCount, tokens, matrices.planes),
+      groups: tokens => gemmGroups(shape, rowCount, tokens, planes),
     }))
   }
 }
