@@ -22,7 +22,10 @@ export interface AdapterDescription {
 }
 
 export interface WebGpuOptions
-  extends Pick<WebGpuBackendOptions, 'memoryBudgetBytes' | 'kernels' | 'maximumBindingBytes' | 'chunkTokens'> {
+  extends Pick<
+    WebGpuBackendOptions,
+    'memoryBudgetBytes' | 'kernels' | 'maximumBindingBytes' | 'maximumWorkgroupBytes' | 'chunkTokens'
+  > {
   adapter?: AdapterChoice
   /** Dawn's own switches, `name=value`; see its documentation. */
   dawnFlags?: readonly string[]

@@ -39,7 +39,8 @@ const wasm = (kernel: KernelVariant, threads: number): BackendUnderTest => ({
 /** The kernels that most machines get. */
 export const WASM = wasm('relaxed-simd', 2)
 
-const webgpu = (what: string, options: WebGpuOptions = {}): BackendUnderTest => ({
+/** With special kernels or limits; `what` names them. */
+export const webgpu = (what: string, options: WebGpuOptions = {}): BackendUnderTest => ({
   name: `webgpu${what}`,
   flushesDenormals: true,
   isSlow: true,

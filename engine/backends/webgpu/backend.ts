@@ -28,6 +28,7 @@ export interface WebGpuBackendOptions {
   /** For tests: these kernels and no others, smaller bindings, other chunks. */
   kernels?: KernelFeatures
   maximumBindingBytes?: number
+  maximumWorkgroupBytes?: number
   chunkTokens?: number
 }
 
@@ -46,18 +47,19 @@ const WORKGROUPS = 300
 const FALLBACK_WORKGROUPS = 8
 const CHUNK_TOKENS = 512
 const FALLBACK_CHUNK_TOKENS = 16
+/** A processor loses nothing by waiting for the host, and what it runs ahead in vain takes long. */
+const RUN_AHEAD = { batchTokens: 4, batchesAhead: 3 }
+const FALLBACK_RUN_AHEAD = { batchTokens: 1, batchesAhead: 2 }
 
 /** Compiles and tries the kernels. Throws `backend-unavailable` when none computes rightly, `backend-failed`. */
 export async function createWebGpuBackend(options: WebGpuBackendOptions): Promise<Backend> {
   const { device, adapterName, isFallbackAdapter, shaders } = options
-  const maximumBindingBytes = options.maximumBindingBytes ?? Number.POSITIVE_INFINITY
+  const limits = {
+    maximumBindingBytes: options.maximumBindingBytes ?? Number.POSITIVE_INFINITY,
+    maximumWorkgroupBytes: options.maximumWorkgroupBytes ?? Number.POSITIVE_INFINITY,
+  }
   const workgroups = isFallbackAdapter ? FALLBACK_WORKGROUPS : WORKGROUPS
-  const plain = new Gpu(
-    device,
-    shaders,
-    { isPackedDot: false, isFused: false, subgroupSize: 0, workgroups },
-    maximumBindingBytes,
-  )
+  const plain = new Gpu(device, shaders, { isPackedDot: false, isFused: false, subgroupSize: 0, workgroups }, limits)
   const abilities = { isPackedDot: options.isPackedDot, subgroupSize: options.subgroupMinSize, workgroups }
   const gpu = await chooseKernels(plain, abilities, options.kernels ?? null)
   const runners = new Set<WebGpuRunner>()
@@ -82,6 +84,7 @@ export async function createWebGpuBackend(options: WebGpuBackendOptions): Promis
       gpu.checkAlive()
       const runnerOptions = {
         chunkTokens: options.chunkTokens ?? (isFallbackAdapter ? FALLBACK_CHUNK_TOKENS : CHUNK_TOKENS),
+        ...(isFallbackAdapter ? FALLBACK_RUN_AHEAD : RUN_AHEAD),
         memoryBudgetBytes: options.memoryBudgetBytes ?? null,
       }
       const runner = await loadRunner(gpu, source, runnerOptions, loadOptions)

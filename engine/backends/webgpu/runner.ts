@@ -6,15 +6,16 @@ import { cancelled, EngineError } from '../../errors.ts'
 import { type ModelConfig, stateBytes } from '../../model/config.ts'
 import type { ModelSource } from '../../model/source.ts'
 import { checkTokenIds } from '../../model/token-ids.ts'
-import type {
-  DecodeManyOptions,
-  DeviceSampling,
-  LoadOptions,
-  PortableState,
-  PrefillOptions,
-  Runner,
-  RunnerMemory,
-  RunnerState,
+import {
+  type DecodeManyOptions,
+  type DeviceSampling,
+  type LoadOptions,
+  MAX_DEVICE_TOP_K,
+  type PortableState,
+  type PrefillOptions,
+  type Runner,
+  type RunnerMemory,
+  type RunnerState,
 } from '../backend.ts'
 import {
   type CommandLists,
@@ -26,25 +27,17 @@ import {
   scratchSizes,
 } from './command-lists.ts'
 import { type Command, type Gpu, STORAGE } from './gpu.ts'
-import { padded, RING, WORKGROUP_SIZE } from './kernel-shapes.ts'
+import { padded, RING } from './kernel-shapes.ts'
 import { loadWeights, type WeightBuffers, weightBytesOf } from './weights.ts'
 
 export interface RunnerOptions {
   /** Tokens of a prefill chunk: what a cancel may wait for, and what scratch memory is made for. */
   chunkTokens: number
+  /** Tokens of one submission when the device runs ahead, and submissions under way: together less than RING - 1. */
+  batchTokens: number
+  batchesAhead: number
   /** What the GPU may give to this model; null: unknown. */
   memoryBudgetBytes: number | null
-}
-
-/** Tokens of one submission when the device runs ahead, and submissions under way. All of them fit the ring with room. */
-const BATCH_TOKENS = 4
-const BATCHES_AHEAD = 3
-
-interface Batch {
-  firstPosition: number
-  count: number
-  /** Resolves to the tokens chosen in this batch. */
-  tokens: Promise<number[]>
 }
 
 /** Throws `out-of-memory` before anything is allocated when the model does not fit, with figures; `tensor-*` and others. */
@@ -71,7 +64,7 @@ export async function loadRunner(
       const weights = await loadWeights(gpu, source, options, made)
       const scratch = makeScratch(gpu, config, chunkTokens, made)
       const lists = await makeCommandLists(gpu, config, weights, scratch, chunkTokens)
-      return new WebGpuRunner(gpu, config, weights, scratch, lists, chunkTokens, made)
+      return new WebGpuRunner(gpu, config, weights, scratch, lists, runnerOptions, made)
     })
   } catch (error) {
     for (const buffer of made) buffer.destroy()
@@ -85,7 +78,7 @@ export class WebGpuRunner implements Runner {
   private readonly weights: WeightBuffers
   private readonly scratch: Scratch
   private readonly lists: CommandLists
-  private readonly chunkTokens: number
+  private readonly options: RunnerOptions
   private readonly made: GPUBuffer[]
   /** [L, E] of each live sequence. */
   private readonly states = new Map<number, GPUBuffer>()
@@ -100,7 +93,7 @@ export class WebGpuRunner implements Runner {
     weights: WeightBuffers,
     scratch: Scratch,
     lists: CommandLists,
-    chunkTokens: number,
+    options: RunnerOptions,
     made: GPUBuffer[],
   ) {
     this.gpu = gpu
@@ -108,10 +101,14 @@ export class WebGpuRunner implements Runner {
     this.weights = weights
     this.scratch = scratch
     this.lists = lists
-    this.chunkTokens = chunkTokens
+    this.options = options
     this.made = made
     this.logitsStaging = gpu.stagingBuffer(config.vocabularySize * 4)
     made.push(this.logitsStaging)
+  }
+
+  get chunkTokens(): number {
+    return this.options.chunkTokens
   }
 
   createState(): RunnerState {
@@ -160,7 +157,7 @@ export class WebGpuRunner implements Runner {
   async prefill(state: RunnerState, tokens: ArrayLike<number>, options: PrefillOptions): Promise<Float32Array | null> {
     checkTokenIds(tokens, this.config.vocabularySize)
     const wantsAll = options.logits === 'all'
-    const chunkTokens = wantsAll ? logitsTokens(this.config, this.chunkTokens) : this.chunkTokens
+    const chunkTokens = wantsAll ? logitsTokens(this.config, this.options.chunkTokens) : this.options.chunkTokens
     let last: Float32Array | null = null
     for (let first = 0; first < tokens.length; ) {
       if (options.signal?.aborted) throw cancelled()
@@ -194,7 +191,7 @@ export class WebGpuRunner implements Runner {
     encoder.copyBufferToBuffer(scratch.ring, 0, buffer, 0, bytes)
     if (logits === 'none') {
       gpu.submit(encoder)
-      await gpu.settled(gpu.device.queue.onSubmittedWorkDone())
+      await gpu.idle()
       return null
     }
     if (logits === 'all') {
@@ -238,63 +235,78 @@ export class WebGpuRunner implements Runner {
     return this.submitAndReadLogits(encoder)
   }
 
-  async decodeMany(state: RunnerState, token: number, options: DecodeManyOptions): Promise<number> {
-    checkTokenIds([token], this.config.vocabularySize)
+  async decodeMany(state: RunnerState, start: number | Float32Array, options: DecodeManyOptions): Promise<number> {
+    if (typeof start === 'number') checkTokenIds([start], this.config.vocabularySize)
     checkSampling(options)
     const { gpu, scratch, lists } = this
+    const { temperature } = options.sampling
     const buffer = this.bufferOf(state)
     const bytes = stateBytes(this.config)
-    const { temperature, topK, seed, drawn } = options.sampling
-    gpu.write(scratch.step, 0, Uint32Array.of(0, token))
-    gpu.write(scratch.sampling, 0, Float32Array.of(temperature))
-    gpu.write(scratch.sampling, 4, Uint32Array.of(topK, seed, drawn))
+    this.writeSampling(options.sampling)
+    gpu.write(scratch.step, 0, Uint32Array.of(0, typeof start === 'number' ? start : 0))
     const fill = gpu.device.createCommandEncoder()
     fill.copyBufferToBuffer(buffer, 0, scratch.ring, 0, bytes)
+    if (typeof start !== 'number') {
+      // The first token comes from logits that are there already: the state passes through that step unchanged.
+      fill.copyBufferToBuffer(buffer, 0, scratch.ring, bytes, bytes)
+      gpu.write(scratch.logits, 0, start)
+    }
     gpu.submit(fill)
 
-    const decode = lists.decode && lists.decodeHead ? [...lists.decode, ...lists.decodeHead] : null
     const sample = temperature === 0 ? lists.sampleGreedy : lists.sampleTopK
-    const batches: Batch[] = []
+    const batches: Promise<number[]>[] = []
     let position = 0
     const submitNext = (): void => {
-      const count = Math.min(BATCH_TOKENS, options.maxTokens - position)
+      const count = Math.min(this.options.batchTokens, options.maxTokens - position)
       if (count <= 0) return
-      batches.push(this.submitBatch(decode, sample, position, count))
+      batches.push(this.submitBatch(sample, position, count, position === 0 && typeof start !== 'number'))
       position += count
     }
     let told = 0
+    /** Tokens that were sampled and fed, or are to be: the slot of the ring that the state is taken from. */
+    let slot = 0
     try {
-      for (let i = 0; i < BATCHES_AHEAD; i++) submitNext()
+      for (let i = 0; i < this.options.batchesAhead; i++) submitNext()
       let goesOn = true
       while (goesOn) {
-        const batch = batches.shift()!
-        const chosen = await batch.tokens
-        for (const next of chosen) {
-          if (next >= this.config.vocabularySize) throw notFinite()
-          told++
-          goesOn = options.onToken(next) && !options.signal?.aborted && told < options.maxTokens
+        for (const token of await batches.shift()!) {
+          if (token >= this.config.vocabularySize) throw notFinite()
+          slot = ++told
+          const use = options.onToken(token)
+          if (use === 'drop') slot--
+          goesOn = use === 'feed' && !options.signal?.aborted && told < options.maxTokens
           if (!goesOn) break
         }
         if (goesOn) submitNext()
       }
     } finally {
       // Nothing reads a batch that was given up, but its buffers must come back.
-      await Promise.allSettled(batches.map(batch => batch.tokens))
+      await Promise.allSettled(batches)
     }
     const keep = gpu.device.createCommandEncoder()
-    keep.copyBufferToBuffer(scratch.ring, (told % RING) * bytes, this.bufferOf(state), 0, bytes)
+    keep.copyBufferToBuffer(scratch.ring, (slot % RING) * bytes, this.bufferOf(state), 0, bytes)
     gpu.submit(keep)
     return told
   }
 
-  /** A few tokens, sampled on the device; `decode` null: by way of prefill, where a row does not fit workgroup memory. */
-  private submitBatch(decode: Command[] | null, sample: Command[], firstPosition: number, count: number): Batch {
-    const { gpu, scratch } = this
+  private writeSampling({ temperature, topK, seed, drawn }: DeviceSampling): void {
+    this.gpu.write(this.scratch.sampling, 0, Float32Array.of(temperature))
+    this.gpu.write(this.scratch.sampling, 4, Uint32Array.of(topK, seed, drawn))
+  }
+
+  /**
+   * A few tokens, sampled on the device; resolves to them.
+   * @param hasLogits the first of them has its logits already
+   */
+  private submitBatch(sample: Command[], firstPosition: number, count: number, hasLogits: boolean): Promise<number[]> {
+    const { gpu, scratch, lists } = this
     const staging = this.idleTokenStaging.pop() ?? this.newTokenStaging()
     const encoder = gpu.device.createCommandEncoder()
     for (let i = 0; i < count; i++) {
-      if (decode) gpu.encode(encoder, [...decode, ...sample])
-      else this.encodeUnfused(encoder, sample, firstPosition + i)
+      if (i === 0 && hasLogits) gpu.encode(encoder, sample)
+      else if (lists.decode && lists.decodeHead) {
+        gpu.encode(encoder, [...lists.decode, ...lists.decodeHead, ...sample])
+      } else this.encodeUnfused(encoder, sample, firstPosition + i)
     }
     encoder.copyBufferToBuffer(scratch.chosen, 0, staging, 0, RING * 4)
     gpu.submit(encoder)
@@ -305,7 +317,7 @@ export class WebGpuRunner implements Runner {
     })
     // Awaited in order; until then a failure is not "unhandled".
     tokens.catch(() => {})
-    return { firstPosition, count, tokens }
+    return tokens
   }
 
   /** One token through the prefill kernels, between the ring's slots. Slot 0 is where they work. */
@@ -362,7 +374,12 @@ export class WebGpuRunner implements Runner {
       weightBytes: this.weights.bytes,
       stateBytes: this.states.size * stateBytes(this.config),
       scratchBytes: madeBytes - this.weights.bytes,
+      isGpuMemory: true,
     }
+  }
+
+  get deviceFailure(): EngineError | null {
+    return this.gpu.failure
   }
 
   async dispose(): Promise<void> {
@@ -400,7 +417,7 @@ function checkSampling({ sampling, maxTokens }: DecodeManyOptions): void {
   if (
     temperature >= 0 &&
     Number.isFinite(temperature) &&
-    whole(topK, WORKGROUP_SIZE) &&
+    whole(topK, MAX_DEVICE_TOP_K) &&
     whole(seed, 2 ** 32 - 1) &&
     whole(drawn, 2 ** 32 - 1) &&
     maxTokens >= 1
@@ -408,7 +425,7 @@ function checkSampling({ sampling, maxTokens }: DecodeManyOptions): void {
     return
   }
   throw new EngineError('sampling-invalid', 'These sampling options cannot run on the graphics processor.', {
-    expected: `temperature from 0, top-k up to ${WORKGROUP_SIZE}, at least one token`,
+    expected: `temperature from 0, top-k up to ${MAX_DEVICE_TOP_K}, at least one token`,
     actual: JSON.stringify({ ...sampling, maxTokens }),
   })
 }
