@@ -58,10 +58,12 @@ export interface LoadedModel {
    */
   moveTo(backend: Backend, options?: LoadOptions): Promise<void>
   /** Told of every change of `backend`; `failure` says which device was lost. Returns a function that ends that. */
-  onMoved(listener: (backend: BackendInfo, failure: EngineError | null) => void): () => void
+  onMoved(listener: MoveListener): () => void
   /** Ends all sessions and frees the weights. The file and the backend stay the caller's. */
   dispose(): Promise<void>
 }
+
+export type MoveListener = (backend: Backend, failure: EngineError | null) => void
 
 export interface LoadModelOptions extends LoadOptions {
   /** Where sessions go on when the backend's device is lost, from their last state; left out: they fail. */
@@ -96,7 +98,7 @@ class Model implements LoadedModel {
   readonly loadMs: number
   private readonly runner: MovableRunner
   private readonly host: EngineHost
-  private readonly moveListeners = new Set<(backend: BackendInfo, failure: EngineError | null) => void>()
+  private readonly moveListeners = new Set<MoveListener>()
   private readonly sessions = new Set<RecurrentSession>()
   private readonly evaluations = new Set<Promise<Evaluation>>()
   private readonly context: SessionContext
@@ -186,14 +188,14 @@ class Model implements LoadedModel {
     this.moved(backend, null)
   }
 
-  onMoved(listener: (backend: BackendInfo, failure: EngineError | null) => void): () => void {
+  onMoved(listener: MoveListener): () => void {
     this.moveListeners.add(listener)
     return () => this.moveListeners.delete(listener)
   }
 
-  private moved({ info }: Backend, failure: EngineError | null): void {
-    this.backend = info
-    for (const listener of this.moveListeners) listener(info, failure)
+  private moved(backend: Backend, failure: EngineError | null): void {
+    this.backend = backend.info
+    for (const listener of this.moveListeners) listener(backend, failure)
   }
 
   async dispose(): Promise<void> {

@@ -1,7 +1,6 @@
-/** Backends as this machine can have them: the choice of the user, or the fastest that works, with the reason. */
+/** The backends of the processor: the choice of the user, or the fastest that works, with the reason. */
 import { readFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import type { BackendChoice } from '../../contract/schemas.ts'
 import type { Backend } from '../../engine/backends/backend.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
 import { createWasmBackend } from '../../engine/backends/wasm/backend.ts'
@@ -15,7 +14,7 @@ const MOST_DEFAULT_THREADS = 8
 export const defaultThreads = (): number => Math.min(MOST_DEFAULT_THREADS, availableParallelism())
 
 /** 'auto' is WASM, or the reference with the reason in its description. Throws `backend-unavailable` for 'wasm'. */
-export async function createBackend(choice: BackendChoice, threads = defaultThreads()): Promise<Backend> {
+export async function createBackend(choice: 'auto' | 'reference' | 'wasm', threads = defaultThreads()): Promise<Backend> {
   if (choice === 'reference') return createReferenceBackend()
   try {
     return await createWasmBackend({ kernels: await readKernels(), spawnThread, threads })

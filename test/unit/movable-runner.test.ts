@@ -38,7 +38,7 @@ async function rig(next: (fed: readonly number[]) => number, canRecover = true):
     },
   })
   const moves: Rig['moves'] = []
-  model.onMoved((info, failure) => moves.push({ name: info.description, failure }))
+  model.onMoved(({ info }, failure) => moves.push({ name: info.description, failure }))
   return { device, host, model, moves }
 }
 

@@ -4,10 +4,11 @@
  */
 import type { ShaderTexts } from '../../../shaders/index.ts'
 import { EngineError } from '../../errors.ts'
+import type { ModelSource } from '../../model/source.ts'
 import type { Backend } from '../backend.ts'
 import { Gpu } from './gpu.ts'
 import { createWebGpuOps } from './ops.ts'
-import { loadRunner, type WebGpuRunner } from './runner.ts'
+import { checkFits, loadRunner, type RunnerOptions, type WebGpuRunner } from './runner.ts'
 import { chooseKernels } from './self-test.ts'
 import type { KernelFeatures } from './shader-assembly.ts'
 
@@ -32,6 +33,11 @@ export interface WebGpuBackendOptions {
   chunkTokens?: number
 }
 
+export interface WebGpuBackend extends Backend {
+  /** Throws `out-of-memory`, with the figures, when the model does not fit into what the GPU may give. */
+  checkFits(source: ModelSource): void
+}
+
 /** Features that the backend uses where an adapter has them. */
 export const wantedFeatures = (adapter: { features: ReadonlySet<string> }): GPUFeatureName[] =>
   (['subgroups', 'timestamp-query'] as const).filter(feature => adapter.features.has(feature))
@@ -52,7 +58,7 @@ const RUN_AHEAD = { batchTokens: 4, batchesAhead: 3 }
 const FALLBACK_RUN_AHEAD = { batchTokens: 1, batchesAhead: 2 }
 
 /** Compiles and tries the kernels. Throws `backend-unavailable` when none computes rightly, `backend-failed`. */
-export async function createWebGpuBackend(options: WebGpuBackendOptions): Promise<Backend> {
+export async function createWebGpuBackend(options: WebGpuBackendOptions): Promise<WebGpuBackend> {
   const { device, adapterName, isFallbackAdapter, shaders } = options
   const limits = {
     maximumBindingBytes: options.maximumBindingBytes ?? Number.POSITIVE_INFINITY,
@@ -69,6 +75,11 @@ export async function createWebGpuBackend(options: WebGpuBackendOptions): Promis
     isPackedDot ? 'packed dot' : 'plain dot',
     isFused ? 'fused multiply-add' : 'split products',
   ].join(', ')
+  const runnerOptions: RunnerOptions = {
+    chunkTokens: options.chunkTokens ?? (isFallbackAdapter ? FALLBACK_CHUNK_TOKENS : CHUNK_TOKENS),
+    ...(isFallbackAdapter ? FALLBACK_RUN_AHEAD : RUN_AHEAD),
+    memoryBudgetBytes: options.memoryBudgetBytes ?? null,
+  }
   let isDisposed = false
 
   return {
@@ -79,14 +90,10 @@ export async function createWebGpuBackend(options: WebGpuBackendOptions): Promis
       kernel: adapterName,
     },
     ops: createWebGpuOps(gpu),
+    checkFits: source => checkFits(source, runnerOptions),
     async load(source, loadOptions = {}) {
       if (isDisposed) throw new EngineError('backend-unavailable', 'The graphics processor was released.')
       gpu.checkAlive()
-      const runnerOptions = {
-        chunkTokens: options.chunkTokens ?? (isFallbackAdapter ? FALLBACK_CHUNK_TOKENS : CHUNK_TOKENS),
-        ...(isFallbackAdapter ? FALLBACK_RUN_AHEAD : RUN_AHEAD),
-        memoryBudgetBytes: options.memoryBudgetBytes ?? null,
-      }
       const runner = await loadRunner(gpu, source, runnerOptions, loadOptions)
       runners.add(runner)
       return runner

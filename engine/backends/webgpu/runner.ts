@@ -40,7 +40,19 @@ export interface RunnerOptions {
   memoryBudgetBytes: number | null
 }
 
-/** Throws `out-of-memory` before anything is allocated when the model does not fit, with figures; `tensor-*` and others. */
+/** Throws `out-of-memory`, with the figures. */
+export function checkFits(source: ModelSource, { chunkTokens, memoryBudgetBytes }: RunnerOptions): void {
+  const scratch = Object.values(scratchSizes(source.config, chunkTokens)).reduce((sum, bytes) => sum + bytes, 0)
+  const neededBytes = weightBytesOf(source) + scratch
+  if (memoryBudgetBytes === null || neededBytes <= memoryBudgetBytes) return
+  throw new EngineError('out-of-memory', 'The model does not fit into the memory of the graphics processor.', {
+    expected: `${Math.ceil(neededBytes / 1e6)} MB`,
+    actual: `${Math.floor(memoryBudgetBytes / 1e6)} MB free`,
+    remedy: 'Choose a smaller model, close other programs that use it, or use the CPU.',
+  })
+}
+
+/** Throws `out-of-memory` before anything is allocated when the model does not fit, `tensor-*` and others. */
 export async function loadRunner(
   gpu: Gpu,
   source: ModelSource,
@@ -48,22 +60,13 @@ export async function loadRunner(
   options: LoadOptions,
 ): Promise<WebGpuRunner> {
   const { config } = source
-  const { chunkTokens, memoryBudgetBytes } = runnerOptions
-  const scratchBytes = Object.values(scratchSizes(config, chunkTokens)).reduce((sum, bytes) => sum + bytes, 0)
-  const neededBytes = weightBytesOf(source) + scratchBytes
-  if (memoryBudgetBytes !== null && neededBytes > memoryBudgetBytes) {
-    throw new EngineError('out-of-memory', 'The model does not fit into the memory of the graphics processor.', {
-      expected: `${neededBytes} bytes`,
-      actual: `${memoryBudgetBytes} bytes`,
-      remedy: 'Choose a smaller model, or use the CPU.',
-    })
-  }
+  checkFits(source, runnerOptions)
   const made: GPUBuffer[] = []
   try {
     return await gpu.checked(async () => {
       const weights = await loadWeights(gpu, source, options, made)
-      const scratch = makeScratch(gpu, config, chunkTokens, made)
-      const lists = await makeCommandLists(gpu, config, weights, scratch, chunkTokens)
+      const scratch = makeScratch(gpu, config, runnerOptions.chunkTokens, made)
+      const lists = await makeCommandLists(gpu, config, weights, scratch, runnerOptions.chunkTokens)
       return new WebGpuRunner(gpu, config, weights, scratch, lists, runnerOptions, made)
     })
   } catch (error) {
