@@ -18,7 +18,7 @@ const DRIVERS = [
 export const softwareDriver = (): string | null => DRIVERS.find(path => existsSync(path)) ?? null
 
 /** Makes Vulkan use the software adapter in this process. Returns why it cannot, or null. */
-export function useSoftwareAdapter(): string | null {
+export function chooseSoftwareAdapter(): string | null {
   if (process.env.TERN_TEST_GPU === '1') return null
   const driver = softwareDriver()
   if (driver === null) return 'no software Vulkan driver: npm test says how to get one'
@@ -27,6 +27,6 @@ export function useSoftwareAdapter(): string | null {
 }
 
 export async function createTestWebGpuBackend(options: WebGpuOptions = {}): Promise<Backend> {
-  useSoftwareAdapter()
+  chooseSoftwareAdapter()
   return createNodeWebGpuBackend(options)
 }
