@@ -8,6 +8,7 @@ import type { BackendChoice } from '../../contract/schemas.ts'
 import { benchModel } from '../../engine/bench.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
+import { CACHE_REMEDY } from './conversion-cache.ts'
 import { nodeEngineHost } from './engine-host.ts'
 import { openModel } from './model-files.ts'
 import { createBackend } from './node-backends.ts'
@@ -73,7 +74,7 @@ async function openBenchModel(
   const path = join(cacheDirectory, `bench-${randomBytes(6).toString('hex')}.gguf`)
   const remove = () => rm(path, { force: true })
   try {
-    await writeRandomModel(config, await createSink(path), {
+    await writeRandomModel(config, await createSink(path, CACHE_REMEDY), {
       packing: 'tq2_0',
       modelName: `Random ${shape}`,
       onProgress: fraction => progress('make random weights', fraction),

@@ -9,6 +9,7 @@ import type { AbortSignalLike, Handlers } from '../../contract/rpc.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { convertCheckpoint } from '../../engine/formats/convert.ts'
+import { writeSafetensorsHeader } from '../../engine/formats/safetensors.ts'
 import type { ByteSink } from '../../engine/host.ts'
 import type { Session } from '../../engine/session.ts'
 import { runBench } from './bench-service.ts'
@@ -17,7 +18,6 @@ import { nodeEngineHost } from './engine-host.ts'
 import { ggufInfo, openModel, readModelInfo } from './model-files.ts'
 import { createBackend } from './node-backends.ts'
 import { createSink, openFolder } from './node-files.ts'
-import { beginSafetensors } from './safetensors-sink.ts'
 
 export interface EngineServiceOptions {
   /** For converted folders; the operating system's place for caches by default. */
@@ -215,7 +215,8 @@ async function evaluate(
   onProgress: (tokensDone: number, tokensTotal: number) => void,
 ) {
   if (sink === null) return model.evaluate(tokens, { signal, onProgress })
-  await beginSafetensors(sink, 'logits', tokens.length, model.file.config.vocabularySize)
+  const shape = [tokens.length, model.file.config.vocabularySize]
+  await writeSafetensorsHeader(sink, [{ name: 'logits', dtype: 'F32', shape }])
   return model.evaluate(tokens, {
     signal,
     onProgress,
