@@ -56,11 +56,13 @@ function ModelName() {
   const name = useEngine(state =>
     state.status?.phase === 'loading' ? state.status.modelName : (state.lastLoaded?.model.name ?? null),
   )
+  const backend = useEngine(state => state.lastLoaded?.backend.name ?? null)
   if (name === null && phase !== 'failed') return null
   return (
     <p className="model-name" data-phase={phase}>
       <span className="model-dot" aria-hidden="true" />
       {phase === 'failed' ? strings.header.noModel : name}
+      {phase === 'failed' || backend === null ? null : <span className="model-backend">{backend}</span>}
     </p>
   )
 }

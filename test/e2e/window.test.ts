@@ -130,6 +130,8 @@ describe.skipIf(noChromiumReason !== null)(
       host.setPace(40)
       await say('Tell me a story')
       await page.getByText('tokens/s').first().waitFor()
+      await lastReply().getByText('first token 38 ms').waitFor()
+      expect(await lastReply().getAttribute('data-status')).toBe('streaming')
       await lastReply().getByText('in a big forest').waitFor()
       const early = await lastReply().locator('.prose').innerText()
       await page.waitForFunction(
