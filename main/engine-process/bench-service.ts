@@ -43,8 +43,15 @@ export async function runBench(
         onProgress: progress,
         signal,
       })
-      const { firstTokenMs: _first, memoryLimitRatio: _ratio, products: _products, ...shared } = figures
-      emit({ kind: 'done', ...shared })
+      emit({
+        kind: 'done',
+        decodeTokensPerSecond: figures.decodeTokensPerSecond.best,
+        prefillTokensPerSecond: figures.prefillTokensPerSecond.best,
+        bytesReadPerToken: figures.bytesReadPerToken,
+        memoryReadBytesPerSecond: figures.memoryReadBytesPerSecond?.best ?? 0,
+        peakRssBytes: figures.peakRssBytes,
+        loadMs: figures.loadMs,
+      })
     } finally {
       await backend.dispose()
     }
@@ -57,6 +64,7 @@ export async function runBench(
 const benchHost = {
   clock: nodeEngineHost.clock,
   yieldToHost: nodeEngineHost.yieldToHost,
+  rssBytes: () => process.memoryUsage.rss(),
   peakRssBytes: () => process.resourceUsage().maxRSS * 1024,
 }
 
