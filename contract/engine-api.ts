@@ -65,7 +65,7 @@ export const engineApi = {
      * there is none. Cancelling the stream instead ends it at once, without a last event.
      */
     'session.stop': { params: v.object({ sessionId }), result: nothing },
-    /** A state file (docs/model-format.md): opaque to the host, checked on import. */
+    /** A state file (docs/state-format.md): opaque to the host, checked on import. */
     'session.export': { params: v.object({ sessionId }), result: bytesValue },
     /** Throws state-mismatch, state-corrupt. */
     'session.import': { params: v.object({ state: bytesValue }), result: sessionId },

@@ -28,5 +28,5 @@ export function chooseSoftwareAdapter(): string | null {
 
 export async function createTestWebGpuBackend(options: WebGpuOptions = {}): Promise<Backend> {
   chooseSoftwareAdapter()
-  return createNodeWebGpuBackend(options)
+  return (await createNodeWebGpuBackend(options)).backend
 }

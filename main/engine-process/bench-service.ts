@@ -9,6 +9,7 @@ import { benchModel } from '../../engine/bench.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
 import { chooseBackend } from './backend-choice.ts'
+import { CACHE_REMEDY } from './conversion-cache.ts'
 import { nodeEngineHost } from './engine-host.ts'
 import { openModel } from './model-files.ts'
 import { createSink, openFile } from './node-files.ts'
@@ -40,8 +41,15 @@ export async function runBench(
         onProgress: progress,
         signal,
       })
-      const { firstTokenMs: _first, memoryLimitRatio: _ratio, products: _products, ...shared } = figures
-      emit({ kind: 'done', ...shared })
+      emit({
+        kind: 'done',
+        decodeTokensPerSecond: figures.decodeTokensPerSecond.best,
+        prefillTokensPerSecond: figures.prefillTokensPerSecond.best,
+        bytesReadPerToken: figures.bytesReadPerToken,
+        memoryReadBytesPerSecond: figures.memoryReadBytesPerSecond?.best ?? 0,
+        peakRssBytes: figures.peakRssBytes,
+        loadMs: figures.loadMs,
+      })
     } finally {
       await backend.dispose()
     }
@@ -54,6 +62,7 @@ export async function runBench(
 const benchHost = {
   clock: nodeEngineHost.clock,
   yieldToHost: nodeEngineHost.yieldToHost,
+  rssBytes: () => process.memoryUsage.rss(),
   peakRssBytes: () => process.resourceUsage().maxRSS * 1024,
 }
 
@@ -71,7 +80,7 @@ async function openBenchModel(
   const path = join(cacheDirectory, `bench-${randomBytes(6).toString('hex')}.gguf`)
   const remove = () => rm(path, { force: true })
   try {
-    await writeRandomModel(config, await createSink(path), {
+    await writeRandomModel(config, await createSink(path, CACHE_REMEDY), {
       packing: 'tq2_0',
       modelName: `Random ${shape}`,
       onProgress: fraction => progress('make random weights', fraction),

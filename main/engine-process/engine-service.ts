@@ -9,15 +9,15 @@ import type { AbortSignalLike, Handlers } from '../../contract/rpc.ts'
 import type { LoadedModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { convertCheckpoint } from '../../engine/formats/convert.ts'
+import { writeSafetensorsHeader } from '../../engine/formats/safetensors.ts'
 import type { ByteSink } from '../../engine/host.ts'
 import type { Session } from '../../engine/session.ts'
-import { type ChosenModel, chooseBackend, loadChosen } from './backend-choice.ts'
+import { type ChosenModel, loadChosen } from './backend-choice.ts'
 import { runBench } from './bench-service.ts'
 import { defaultCacheDirectory } from './conversion-cache.ts'
 import { nodeEngineHost } from './engine-host.ts'
 import { ggufInfo, openModel, readModelInfo } from './model-files.ts'
 import { createSink, openFolder } from './node-files.ts'
-import { beginSafetensors } from './safetensors-sink.ts'
 import { runSelfTest } from './selftest-service.ts'
 import { listAdapters } from './webgpu-device.ts'
 
@@ -89,11 +89,7 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
     return id
   }
 
-  const load: Handlers<EngineApi>['streams']['model.load'] = async (
-    { path, ...request },
-    emit,
-    { signal },
-  ) => {
+  const load: Handlers<EngineApi>['streams']['model.load'] = async ({ path, ...request }, emit, { signal }) => {
     // First, so that two models never need memory at the same time.
     await unload()
     const file = await openModel(path, {
@@ -210,8 +206,7 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
         }
       },
 
-      selftest: ({ path, ...request }, emit, { signal }) =>
-        runSelfTest(path, request, cacheDirectory, emit, signal, chooseBackend),
+      selftest: ({ path, ...request }, emit, { signal }) => runSelfTest(path, request, cacheDirectory, emit, signal),
 
       bench: (params, emit, { signal }) => runBench(params, cacheDirectory, emit, signal),
     },
@@ -230,7 +225,8 @@ async function evaluate(
   onProgress: (tokensDone: number, tokensTotal: number) => void,
 ) {
   if (sink === null) return model.evaluate(tokens, { signal, onProgress })
-  await beginSafetensors(sink, 'logits', tokens.length, model.file.config.vocabularySize)
+  const shape = [tokens.length, model.file.config.vocabularySize]
+  await writeSafetensorsHeader(sink, [{ name: 'logits', dtype: 'F32', shape }])
   return model.evaluate(tokens, {
     signal,
     onProgress,

@@ -149,7 +149,9 @@ function nameOf({ info }: GPUAdapter, names: readonly string[]): string {
   const named = names.find(name => slug(name) === slug(info.device))
   if (named !== undefined) return named
   if (names.length === 1) return names[0]!
-  return [info.description, info.device, info.vendor].find(text => text !== '' && !/^0x/.test(text)) ?? 'unnamed adapter'
+  return (
+    [info.description, info.device, info.vendor].find(text => text !== '' && !/^0x/.test(text)) ?? 'unnamed adapter'
+  )
 }
 
 /** Dawn lists the adapters in its refusal of a name that none has. */

@@ -269,6 +269,8 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
       firstTextAtMs ??= performance.now()
       if (message.status !== 'streaming') {
         message.status = 'streaming'
+        // Its first token's time is known from now on.
+        message.stats = statsNow(null)
         changed(chat, message)
       }
       message.content += event.text

@@ -153,7 +153,7 @@ export const strings = {
     prefill: 'Prefill',
     weights: 'Weights',
     scratch: 'Scratch',
-    states: (sessions: number) => `All states (${sessions})`,
+    states: (sessions: number | null) => (sessions === null ? 'All states' : `All states (${sessions})`),
     state: 'Conversation state',
     stateFlat: 'The same at any length.',
     process: 'Engine process, resident',

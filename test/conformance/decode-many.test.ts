@@ -1,9 +1,10 @@
 /** Decoding several tokens ahead with sampling on the device, on every backend that can: held against single steps. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Backend, DeviceSampling, Runner, RunnerState, SampledTokenUse } from '../../engine/backends/backend.ts'
+import { firstBitDifference } from '../../engine/conformance/compare.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { WEBGPU, webgpu } from './backends.ts'
-import { argMax, firstBitDifference } from './compare.ts'
+import { argMax } from './compare.ts'
 import { randomModel } from './random-model.ts'
 
 const MODEL = randomModel({ seed: 0xdec0 })

@@ -1,11 +1,12 @@
 /** A small model with random weights, in memory: everything a backend and the engine's facade need of a file. */
+
+import { createRandom, normal, wholeBelow } from '../../engine/conformance/random.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import { modelTensors } from '../../engine/formats/model-tensors.ts'
 import { paddedColumns } from '../../engine/formats/tensor-types.ts'
 import { packTernaryRow, ternaryRowBytes } from '../../engine/formats/ternary-blocks.ts'
 import type { ModelConfig } from '../../engine/model/config.ts'
 import type { TensorInfo } from '../../engine/model/source.ts'
-import { createRandom, normal, wholeBelow } from './random.ts'
 
 /** Sizes that no vector width divides. */
 export const SMALL_CONFIG: ModelConfig = {

@@ -6,11 +6,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Backend, Runner, RunnerState } from '../../engine/backends/backend.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
 import { readWeights } from '../../engine/backends/reference/weights.ts'
+import { firstBitDifference } from '../../engine/conformance/compare.ts'
+import { createRandom, wholeBelow } from '../../engine/conformance/random.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { forward, head } from '../../engine/model/forward.ts'
 import { BACKENDS } from './backends.ts'
-import { firstBitDifference } from './compare.ts'
-import { createRandom, wholeBelow } from './random.ts'
 import { randomModel } from './random-model.ts'
 
 const MODELS = [

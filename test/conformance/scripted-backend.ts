@@ -11,10 +11,10 @@ import type {
   RunnerState,
 } from '../../engine/backends/backend.ts'
 import { referenceOps } from '../../engine/backends/reference/ops.ts'
+import { createRandom, wholeBelow } from '../../engine/conformance/random.ts'
 import { cancelled, EngineError } from '../../engine/errors.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import type { ModelConfig } from '../../engine/model/config.ts'
-import { createRandom, wholeBelow } from './random.ts'
 import { randomModel } from './random-model.ts'
 import { BOS, END, EOS, TINY_CHAT_TEMPLATE, TINY_TOKENIZER_JSON, TINY_VOCABULARY_SIZE } from './tiny-tokenizer.ts'
 

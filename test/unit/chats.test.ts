@@ -127,6 +127,9 @@ describe('a chat', () => {
     expect(reply.stats).toMatchObject({ promptTokens: 4, generatedTokens: 20 })
     expect(reply.stats!.ttftMs).toBeGreaterThan(0)
     expect(window.messages()).toEqual(store.chat(id)!.messages)
+    // The time to the first token is told with the first token, not at the end.
+    const first = window.events.find(event => event.kind === 'message' && event.message.status === 'streaming')
+    expect(first).toMatchObject({ message: { stats: { ttftMs: reply.stats!.ttftMs, generatedTokens: 0 } } })
     const kinds = window.events.map(({ kind }) => kind)
     expect(kinds.slice(0, 2)).toEqual(['chat', 'chat'])
     expect(kinds).toContain('prefill')

@@ -29,13 +29,15 @@ export interface GemvShape {
   batches: number
 }
 
+/** Measured on an H200: with 32, half the lanes wait in sums of short rows; with 8, long rows leave cores without work. */
+const MOST_ROW_LANES = 16
 /** Words of codes that a lane holds at once. */
 const HELD_WORDS = 36
 
 /** `planes` matrices of [rows, columns] at once. */
 export function gemvShape(features: KernelFeatures, rows: number, columns: number, planes: number): GemvShape {
   const words = rowWords(columns)
-  const rowLanes = Math.min(features.subgroupSize > 0 ? Math.min(32, features.subgroupSize) : 8, words)
+  const rowLanes = Math.min(features.subgroupSize > 0 ? Math.min(MOST_ROW_LANES, features.subgroupSize) : 8, words)
   const slots = WORKGROUP_SIZE / rowLanes
   // Each workgroup computes the norms anew: no more of them than keep the adapter busy.
   const rowsOfLane = Math.max(1, Math.round(rows / slots / features.workgroups))
@@ -61,10 +63,12 @@ export interface GemmShape {
   tokensPerLane: number
 }
 
-/** `planes` matrices of `rows` with so many tokens: the largest tile that still gives every core something to do. */
+/**
+ * `planes` matrices of `rows` with so many tokens: the largest tile that still gives every core something to do. Larger ones
+ * than these (8 x 8) run slower on an H200: their sums do not stay in registers.
+ */
 export function gemmShape(features: KernelFeatures, rows: number, tokens: number, planes: number): GemmShape {
   const shapes: GemmShape[] = [
-    { rowsPerLane: 8, tokensPerLane: 8 },
     { rowsPerLane: 8, tokensPerLane: 4 },
     { rowsPerLane: 4, tokensPerLane: 4 },
     { rowsPerLane: 4, tokensPerLane: 2 },

@@ -26,7 +26,7 @@ import {
   type Scratch,
   scratchSizes,
 } from './command-lists.ts'
-import { type Command, type Gpu, STORAGE } from './gpu.ts'
+import { type Command, type Gpu, STORAGE, USAGE } from './gpu.ts'
 import { padded, RING } from './kernel-shapes.ts'
 import { loadWeights, type WeightBuffers, weightBytesOf } from './weights.ts'
 
@@ -38,6 +38,14 @@ export interface RunnerOptions {
   batchesAhead: number
   /** What the GPU may give to this model; null: unknown. */
   memoryBudgetBytes: number | null
+}
+
+/** Of one op and workgroup count, in one step or chunk. */
+export interface OpTime {
+  op: string
+  dispatches: number
+  /** All dispatches together. */
+  microseconds: number
 }
 
 /** Throws `out-of-memory`, with the figures. */
@@ -368,6 +376,37 @@ export class WebGpuRunner implements Runner {
       logits.set(rows.subarray(t * stride, t * stride + vocabularySize), t * vocabularySize)
     }
     return logits
+  }
+
+  /**
+   * Time on the GPU of each op of a decode step, or of a prefill chunk of `tokens`: its dispatches one after another, `repeats`
+   * times. Leaves nonsense in scratch, none in states. null without the feature timestamp-query. For benchmarks.
+   */
+  async profile(tokens: number | null, repeats: number): Promise<OpTime[] | null> {
+    const { gpu, lists } = this
+    if (!gpu.device.features.has('timestamp-query')) return null
+    const step = lists.decode && lists.decodeHead && [...lists.decode, ...lists.decodeHead, ...lists.sampleGreedy]
+    const commands = tokens === null ? step : commandsFor(lists.prefill, tokens)
+    if (commands === null) return null
+    this.writeChunk(tokens ?? 1)
+    const querySet = gpu.device.createQuerySet({ type: 'timestamp', count: 2 })
+    const results = gpu.buffer('timestamps', 16, USAGE.queryResolve | USAGE.copySrc)
+    const times: OpTime[] = []
+    try {
+      for (const [name, group] of Map.groupBy(commands, ({ kernel, groups }) => `${kernel.op} ${groups.join(' x ')}`)) {
+        const encoder = gpu.device.createCommandEncoder()
+        const all = Array.from({ length: repeats }, () => group).flat()
+        gpu.encode(encoder, all, { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 })
+        encoder.resolveQuerySet(querySet, 0, 2, results, 0)
+        gpu.submit(encoder)
+        const [begin, end] = new BigUint64Array(await gpu.read(results, 0, 16))
+        times.push({ op: name, dispatches: group.length, microseconds: Number(end - begin) / 1000 / repeats })
+      }
+    } finally {
+      querySet.destroy()
+      results.destroy()
+    }
+    return times
   }
 
   /** GPU memory of this model: buffers, as they were allocated. */

@@ -1,5 +1,5 @@
 /** `tern run`: one prompt, one reply. */
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { SessionInput } from '../../../contract/engine-api.ts'
@@ -74,17 +74,15 @@ export async function run(options: RunOptions, context: CommandContext): Promise
       interrupts.signal,
       showText,
     )
+    if (!options.json && reply.text !== '' && !reply.text.endsWith('\n')) terminal.stdout.write('\n')
     if (options.stateOut !== undefined && !interrupts.signal.aborted) {
       await writeState(options.stateOut, await engine.client.call('session.export', { sessionId }))
     }
     const memory = await engine.client.call('memory', undefined)
 
     if (options.json) writeJson(terminal, report(reply, memory, loaded))
-    else {
-      if (reply.text !== '' && !reply.text.endsWith('\n')) terminal.stdout.write('\n')
-      if (options.verbose || (terminal.stderr.isTTY && terminal.stdout.isTTY)) {
-        terminal.stderr.write(`${dim(figures(reply, memory, loaded), terminal.stderr)}\n`)
-      }
+    else if (options.verbose || (terminal.stderr.isTTY && terminal.stdout.isTTY)) {
+      terminal.stderr.write(`${dim(figures(reply, memory, loaded), terminal.stderr)}\n`)
     }
     return interrupts.signal.aborted ? interrupts.exitCode : 0
   } finally {
@@ -121,12 +119,12 @@ async function readState(path: string): Promise<Uint8Array> {
   }
 }
 
+/** Whole or not at all: a state that is there already is lost to no full disk. */
 async function writeState(path: string, state: Uint8Array): Promise<void> {
-  try {
-    await writeFile(resolve(path), state)
-  } catch (cause) {
-    throw fileError(cause, `Cannot write the state file ${path}.`)
-  }
+  const { createSink } = await import('../../engine-process/node-files.ts')
+  const sink = await createSink(resolve(path))
+  await sink.write(state)
+  await sink.finish()
 }
 
 /** A file of the user's that could not be read or written, as error data. */

@@ -31,10 +31,12 @@ export function defineServe(program: Command, run: (options: ServeOptions) => Pr
 
 export async function serve(options: ServeOptions, context: CommandContext): Promise<number> {
   await context.prepareBackend(options.backend)
-  const [{ runBrowserShell }, { ensureWindow }] = await Promise.all([
+  const [{ runBrowserShell }, { ensureWindow }, { endWithNpm }] = await Promise.all([
     import('../browser-shell.ts'),
     import('../window-bundle.ts'),
+    import('../end-with-npm.ts'),
   ])
+  endWithNpm()
   await ensureWindow()
   await runBrowserShell({
     modelPath: modelPath(options.model),

@@ -27,7 +27,7 @@ export function MemoryGauge() {
       </figure>
       <dl className="readings">
         <Reading name={words.weights} value={formatBytes(engine?.weightBytes)} />
-        <Reading name={words.states(engine?.sessionCount ?? 0)} value={formatBytes(engine?.stateBytes)} />
+        <Reading name={words.states(engine?.sessionCount ?? null)} value={formatBytes(engine?.stateBytes)} />
         <Reading name={words.scratch} value={formatBytes(engine?.scratchBytes)} />
       </dl>
       <figure className="gauge">
