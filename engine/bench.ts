@@ -182,7 +182,7 @@ function roundOf(runner: Runner, state: RunnerState, source: ModelSource, host: 
     )
   }
   if (runner.decodeMany) {
-    const greedy = { temperature: 0, topK: 0, seed: 1, drawn: 0 }
+    const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, penalties: null, seed: 1, drawn: 0 }
     const onToken = () => true
     const queued = { sampling: greedy, maxTokens: decodeTokens, onToken, ...(signal && { signal }) }
     works.push({ stage: 'decode ahead', run: () => runner.decodeMany!(state, 1, queued) })

@@ -81,24 +81,42 @@ export interface Runner {
   decode(state: RunnerState, token: number): MaybePromise<Float32Array>
   /**
    * Optional: feeds `token`, samples the next one on the device, feeds that, and so on, several tokens ahead of the host.
-   * Returns how many tokens `onToken` got, at least one; the state has read `token` and all of these but the last, however
-   * far the device had run ahead. Throws `token-out-of-range`, `sampling-invalid`, `tensor-not-finite`, `backend-failed`.
+   * Returns how many tokens `onToken` got; the state has read `token` and all of these but the last, however far the device
+   * had run ahead. 0, and the state is as before, when the device cannot sample the next token: too many are left to
+   * choose from. Throws `token-out-of-range`, `sampling-invalid`, `tensor-not-finite`, `backend-failed`.
    */
   decodeMany?(state: RunnerState, token: number, options: DecodeManyOptions): Promise<number>
   memory(): RunnerMemory
   dispose(): Promise<void>
 }
 
-/** What a device can sample by itself. Everything else (top-p, min-p, penalties, biases) needs the logits. */
+/** What a device can sample by itself: everything but logit biases. As in sampling/sampler.ts, in that order. */
 export interface DeviceSampling {
   /** 0 is greedy. */
   temperature: number
   /** 0 is off; at most 256. */
   topK: number
+  /** 1 is off. */
+  topP: number
+  /** 0 is off. */
+  minP: number
+  /** null: none. */
+  penalties: DevicePenalties | null
   /** Same seed, same tokens, on the same device: 32 bits. */
   seed: number
   /** Tokens drawn with this seed before. */
   drawn: number
+}
+
+export interface DevicePenalties {
+  /** 1 is off. */
+  repetition: number
+  presence: number
+  frequency: number
+  /** Tokens looked back at, at most 4096; 0: all. */
+  window: number
+  /** The tokens in the window so far, oldest first. */
+  history: ArrayLike<number>
 }
 
 export interface DecodeManyOptions {

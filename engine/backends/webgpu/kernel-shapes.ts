@@ -93,6 +93,9 @@ export const gemmGroups = (
 /** What the GEMM does with its sums. */
 export const EPILOGUE = { integers: 0, store: 1, add: 2 } as const
 
+/** Tokens that penalties can look back at on the device. */
+export const PENALTY_WINDOW = 4096
+
 /** Bytes of workgroup memory of a decode kernel, reductions included. */
 export const gemvWorkgroupBytes = (columns: number, planes: number): number =>
   padded(columns) * planes + WORKGROUP_SIZE * (16 + 16 + 16)

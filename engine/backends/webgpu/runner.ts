@@ -25,8 +25,9 @@ import {
   type Scratch,
   scratchSizes,
 } from './command-lists.ts'
+import { ASK_HOST, checkDeviceSampling, samplingWords } from './device-sampling.ts'
 import { type Command, type Gpu, STORAGE, USAGE } from './gpu.ts'
-import { padded, RING, WORKGROUP_SIZE } from './kernel-shapes.ts'
+import { padded, RING } from './kernel-shapes.ts'
 import { loadWeights, type WeightBuffers, weightBytesOf } from './weights.ts'
 
 export interface RunnerOptions {
@@ -248,20 +249,19 @@ export class WebGpuRunner implements Runner {
 
   async decodeMany(state: RunnerState, token: number, options: DecodeManyOptions): Promise<number> {
     checkTokenIds([token], this.config.vocabularySize)
-    checkSampling(options)
+    checkDeviceSampling(options, this.config.vocabularySize)
     const { gpu, scratch, lists } = this
     const buffer = this.bufferOf(state)
     const bytes = stateBytes(this.config)
-    const { temperature, topK, seed, drawn } = options.sampling
     gpu.write(scratch.step, 0, Uint32Array.of(0, token))
-    gpu.write(scratch.sampling, 0, Float32Array.of(temperature))
-    gpu.write(scratch.sampling, 4, Uint32Array.of(topK, seed, drawn))
+    this.writeSampling(options.sampling)
     const fill = gpu.device.createCommandEncoder()
     fill.copyBufferToBuffer(buffer, 0, scratch.ring, 0, bytes)
     gpu.submit(fill)
 
     const decode = lists.decode && lists.decodeHead ? [...lists.decode, ...lists.decodeHead] : null
-    const sample = temperature === 0 ? lists.sampleGreedy : lists.sampleTopK
+    const { temperature, penalties } = options.sampling
+    const sample = temperature === 0 && penalties === null ? lists.sampleGreedy : lists.sampleDraw
     const batches: Batch[] = []
     let position = 0
     const submitNext = (): void => {
@@ -278,7 +278,9 @@ export class WebGpuRunner implements Runner {
         const batch = batches.shift()!
         const chosen = await batch.tokens
         for (const next of chosen) {
-          if (next >= this.config.vocabularySize) throw notFinite()
+          if (next === ASK_HOST) goesOn = false
+          else if (next >= this.config.vocabularySize) throw notFinite()
+          if (!goesOn) break
           told++
           goesOn = options.onToken(next) && !options.signal?.aborted && told < options.maxTokens
           if (!goesOn) break
@@ -289,6 +291,7 @@ export class WebGpuRunner implements Runner {
       // Nothing reads a batch that was given up, but its buffers must come back.
       await Promise.allSettled(batches.map(batch => batch.tokens))
     }
+    if (told === 0) return 0
     const keep = gpu.device.createCommandEncoder()
     keep.copyBufferToBuffer(scratch.ring, (told % RING) * bytes, this.bufferOf(state), 0, bytes)
     gpu.submit(keep)
@@ -332,6 +335,14 @@ export class WebGpuRunner implements Runner {
       encoder.copyBufferToBuffer(scratch.spareState, 0, scratch.ring, 0, bytes)
     }
     gpu.encode(encoder, sample)
+  }
+
+  private writeSampling(sampling: DeviceSampling): void {
+    const { gpu, scratch } = this
+    const { uniform, counts, history } = samplingWords(sampling, this.config.vocabularySize)
+    gpu.write(scratch.sampling, 0, uniform)
+    if (counts) gpu.write(scratch.counts, 0, counts)
+    if (history) gpu.write(scratch.history, 0, history)
   }
 
   private newTokenStaging(): GPUBuffer {
@@ -431,25 +442,6 @@ const commandsFor = (commands: readonly PrefillCommand[], tokens: number): Comma
 function copyWithin(encoder: GPUCommandEncoder, scratch: Scratch, from: number, to: number, bytes: number): void {
   encoder.copyBufferToBuffer(scratch.ring, from * bytes, scratch.movingState, 0, bytes)
   encoder.copyBufferToBuffer(scratch.movingState, 0, scratch.ring, to * bytes, bytes)
-}
-
-function checkSampling({ sampling, maxTokens }: DecodeManyOptions): void {
-  const { temperature, topK, seed, drawn } = sampling satisfies DeviceSampling
-  const whole = (value: number, most: number): boolean => Number.isInteger(value) && value >= 0 && value <= most
-  if (
-    temperature >= 0 &&
-    Number.isFinite(temperature) &&
-    whole(topK, WORKGROUP_SIZE) &&
-    whole(seed, 2 ** 32 - 1) &&
-    whole(drawn, 2 ** 32 - 1) &&
-    maxTokens >= 1
-  ) {
-    return
-  }
-  throw new EngineError('sampling-invalid', 'These sampling options cannot run on the graphics processor.', {
-    expected: `temperature from 0, top-k up to ${WORKGROUP_SIZE}, at least one token`,
-    actual: JSON.stringify({ ...sampling, maxTokens }),
-  })
 }
 
 const notFinite = (): EngineError =>
