@@ -2,7 +2,7 @@
  * How fast a backend decodes a model, measured on its first layers in a moment: to choose between backends by figures
  * rather than belief. The rate is not that of the whole model; two of them compare.
  */
-import type { Backend, Runner, RunnerState } from './backends/backend.ts'
+import { type Backend, GREEDY_ON_DEVICE, type Runner, type RunnerState } from './backends/backend.ts'
 import type { Clock } from './host.ts'
 import type { ModelSource } from './model/source.ts'
 
@@ -46,8 +46,7 @@ export async function probeDecode(backend: Backend, source: ModelSource, clock: 
 /** As replies are written: sampled on the device where it can. */
 async function decode(runner: Runner, state: RunnerState): Promise<void> {
   if (runner.decodeMany) {
-    const sampling = { temperature: 0, topK: 0, seed: 0, drawn: 0 }
-    await runner.decodeMany(state, 0, { sampling, maxTokens: TOKENS, onToken: () => 'feed' })
+    await runner.decodeMany(state, 0, { sampling: GREEDY_ON_DEVICE, maxTokens: TOKENS, onToken: () => 'feed' })
     return
   }
   for (let t = 0; t < TOKENS; t++) await runner.decode(state, t % runner.config.vocabularySize)

@@ -2,7 +2,7 @@
  * A backend held against the reference on the machine where it is to work: every single operation over the case table,
  * then a model's logits, state and greedy tokens. The same table as in the conformance tests. Prints nothing.
  */
-import type { Backend, Runner } from './backends/backend.ts'
+import { type Backend, GREEDY_ON_DEVICE, type Runner } from './backends/backend.ts'
 import { createReferenceBackend } from './backends/reference/backend.ts'
 import { firstNormalDifference } from './conformance/compare.ts'
 import { differenceFromReference, OP_NAMES, RUNNABLE_CASES } from './conformance/run-case.ts'
@@ -111,11 +111,13 @@ async function greedy(
     const logits = (await runner.prefill(state, prompt, { logits: 'last', onProgress: next }))!.slice()
     const tokens: number[] = []
     if (runner.decodeMany) {
-      const sampling = { temperature: 0, topK: 0, seed: 0, drawn: 0 }
       await runner.decodeMany(state, logits, {
-        sampling,
+        sampling: GREEDY_ON_DEVICE,
         maxTokens: GREEDY_TOKENS,
-        onToken: token => (tokens.push(token), 'feed'),
+        onToken: token => {
+          tokens.push(token)
+          return 'feed'
+        },
       })
     } else {
       tokens.push(largest(logits))

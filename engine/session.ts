@@ -6,11 +6,11 @@
  * A recurrent state cannot be taken back by a token. So whatever may have to be undone (reading that is cancelled, text
  * that turns out to be a stop string) runs on a copy, or leaves a copy behind.
  */
-import type { DeviceSampling, PortableState, Runner, RunnerState, SampledTokenUse } from './backends/backend.ts'
+import type { PortableState, Runner, RunnerState, SampledTokenUse } from './backends/backend.ts'
 import { cancelled, EngineError } from './errors.ts'
 import type { CancelSignal, Clock, YieldToHost } from './host.ts'
 import { type ReplyPiece, ReplyText } from './reply-text.ts'
-import { deviceSampling } from './sampling/device-sampling.ts'
+import { deviceSampling, type SamplingAt } from './sampling/device-sampling.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling/sampler.ts'
 import { type InputModel, type PreparedInput, prepareInput, type SessionInput } from './session-input.ts'
 import type { SessionSnapshot } from './state/state-file.ts'
@@ -118,7 +118,7 @@ interface Run {
   sampling: SamplingOptions
   sampler: Sampler
   /** How a device that can sample is to do it; null: the logits must come here. */
-  onDevice: Omit<DeviceSampling, 'drawn'> | null
+  onDevice: SamplingAt | null
   reply: ReplyText
   checkpoint: Checkpoint | null
   signal: CancelSignal
@@ -360,9 +360,11 @@ export class RecurrentSession implements Session {
       if (run.onDevice !== null && context.runner.decodeMany !== undefined) {
         await context.yieldToHost()
         if (signal.aborted) return 'cancelled'
+        const told = run.generatedTokens
         const reason = await this.writeSeveral(run, run.onDevice)
         if (reason !== null) return reason
-        continue
+        if (run.generatedTokens > told) continue
+        // The device is lost, or leaves this one to the host.
       }
       if (position.pendingTokens.length > 0) {
         await context.yieldToHost()
@@ -408,7 +410,7 @@ export class RecurrentSession implements Session {
    * One turn of a device that samples and runs ahead; null: the reply goes on. What it has computed beyond the last token
    * is nowhere but in its scratch memory. The last token stays pending, and of an end token the one before it.
    */
-  private async writeSeveral(run: Run, sampling: Omit<DeviceSampling, 'drawn'>): Promise<FinishReason | null> {
+  private async writeSeveral(run: Run, samplingAt: SamplingAt): Promise<FinishReason | null> {
     const { context, position } = this
     const { reply, signal } = run
     const hasStops = (run.sampling.stop?.length ?? 0) > 0
@@ -446,7 +448,7 @@ export class RecurrentSession implements Session {
 
     const turnTokens = context.othersWait() ? SHARED_TURN_TOKENS : hasStops ? TURN_TOKENS_WITH_STOPS : TURN_TOKENS
     const options = {
-      sampling: { ...sampling, drawn: this.tokenCount },
+      sampling: samplingAt(this.tokenCount, run.sampler.exportState().history),
       maxTokens: Math.min(turnTokens, tokensLeft(run)),
       onToken,
       signal,

@@ -44,7 +44,7 @@ export const SHADER_OPS = {
   'glu-step': [...GEMV, 'exp'],
   'fused-probe': FLOAT,
   'sample-argmax': [],
-  'sample-top-k': [],
+  'sample-draw': [],
 } as const satisfies Record<string, readonly PartName[]>
 export type ShaderOp = keyof typeof SHADER_OPS
 

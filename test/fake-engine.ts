@@ -142,6 +142,8 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
           stateBytesPerSession: 98_304,
           processRssBytes: process.memoryUsage.rss(),
         }),
+        'backend.adapters': () => [],
+        'model.move': () => ({ name: 'reference', description: 'words in a row', kernel: 'none', threads: 1 }),
       },
       streams: {
         'model.load': async ({ path }, emit) => {
@@ -228,6 +230,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
         },
         convert: async (_params, emit) => emit({ kind: 'done', outputBytes: 0 }),
         evaluate: async (_params, emit) => emit({ kind: 'done', tokens: 0, lossNats: null, perplexity: null }),
+        selftest: async (_params, emit) => emit({ kind: 'done', passed: true }),
         bench: async (_params, emit) =>
           emit({
             kind: 'done',

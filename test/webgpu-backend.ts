@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import type { Backend } from '../engine/backends/backend.ts'
-import { createNodeWebGpuBackend, type WebGpuOptions } from '../main/engine-process/webgpu-device.ts'
+import { createNodeWebGpuBackend, openDawn, type WebGpuOptions } from '../main/engine-process/webgpu-device.ts'
 
 const DRIVERS = [
   // Debian's older lavapipe gives Dawn no adapter; the test run installs the newer one.
@@ -29,4 +29,12 @@ export function chooseSoftwareAdapter(): string | null {
 export async function createTestWebGpuBackend(options: WebGpuOptions = {}): Promise<Backend> {
   chooseSoftwareAdapter()
   return (await createNodeWebGpuBackend(options)).backend
+}
+
+/** A device for tests of single shaders. */
+export async function openTestDevice(): Promise<GPUDevice> {
+  chooseSoftwareAdapter()
+  const adapter = await (await openDawn([])).requestAdapter()
+  if (adapter === null) throw new Error('There is no software adapter.')
+  return adapter.requestDevice()
 }

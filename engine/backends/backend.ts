@@ -88,7 +88,8 @@ export interface Runner {
    * Optional: samples on the device, feeds the sampled token, samples the next, and so on, several tokens ahead of the
    * host. `start` is the token to feed first, or the logits [V] to sample the first token from. Returns how many tokens
    * `onToken` got. The state has then read `start` and all of these but the last, however far the device had run ahead;
-   * after 'drop' it lacks the token before the dropped one too (`start` itself, when the first is dropped).
+   * after 'drop' it lacks the token before the dropped one too (`start` itself, when the first is dropped). 0, and the
+   * state is as before, when the device cannot sample the next token: too many are left to choose from.
    * Throws `token-out-of-range`, `sampling-invalid`, `tensor-not-finite`, `backend-failed`.
    */
   readonly decodeMany?:
@@ -100,18 +101,47 @@ export interface Runner {
   dispose(): Promise<void>
 }
 
+/** Limits of what a device samples. */
 export const MAX_DEVICE_TOP_K = 256
+export const MAX_DEVICE_PENALTY_WINDOW = 4096
 
-/** What a device can sample by itself. Everything else (top-p, min-p, penalties, biases) needs the logits. */
+/** What a device can sample by itself: everything but logit biases. As in sampling/sampler.ts, in that order. */
 export interface DeviceSampling {
   /** 0 is greedy. */
   temperature: number
   /** 0 is off; at most MAX_DEVICE_TOP_K. */
   topK: number
+  /** 1 is off. */
+  topP: number
+  /** 0 is off. */
+  minP: number
+  /** null: none. */
+  penalties: DevicePenalties | null
   /** Same seed, same tokens, on the same device: 32 bits. */
   seed: number
   /** Tokens drawn with this seed before. */
   drawn: number
+}
+
+export const GREEDY_ON_DEVICE: DeviceSampling = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  penalties: null,
+  seed: 0,
+  drawn: 0,
+}
+
+export interface DevicePenalties {
+  /** 1 is off. */
+  repetition: number
+  presence: number
+  frequency: number
+  /** Tokens looked back at, at most MAX_DEVICE_PENALTY_WINDOW; 0: all. */
+  window: number
+  /** The tokens in the window so far, oldest first. */
+  history: ArrayLike<number>
 }
 
 /**

@@ -169,7 +169,7 @@ async function adapterNames(dawnFlags: readonly string[]): Promise<string[]> {
 /** Dawn keeps working only while this is referenced. */
 const openInstances = new Map<string, GPU>()
 
-async function openDawn(flags: readonly string[]): Promise<GPU> {
+export async function openDawn(flags: readonly string[]): Promise<GPU> {
   const key = flags.join(' ')
   const open = openInstances.get(key)
   if (open) return open

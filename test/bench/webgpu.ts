@@ -49,7 +49,7 @@ async function measure(shape: string) {
     const state = runner.createState()
     const sample = (temperature: number, topK: number, maxTokens: number) =>
       runner.decodeMany(state, 1, {
-        sampling: { temperature, topK, seed: 1, drawn: 0 },
+        sampling: { temperature, topK, topP: 1, minP: 0, penalties: null, seed: 1, drawn: 0 },
         maxTokens,
         onToken: () => 'feed',
       })

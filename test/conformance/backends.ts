@@ -2,6 +2,7 @@
 import type { Backend } from '../../engine/backends/backend.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
 import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
+import type { KernelFeatures } from '../../engine/backends/webgpu/shader-assembly.ts'
 import type { WebGpuOptions } from '../../main/engine-process/webgpu-device.ts'
 import { createTestWasmBackend } from '../wasm-backend.ts'
 import { createTestWebGpuBackend } from '../webgpu-backend.ts'
@@ -42,6 +43,16 @@ export const webgpu = (what: string, options: WebGpuOptions = {}): BackendUnderT
 
 /** The kernels that the adapter gets. */
 export const WEBGPU = webgpu('')
+
+/** Kernels that other adapters get, for the single operations. */
+const kernels = (changes: Partial<KernelFeatures>): WebGpuOptions => ({
+  kernels: { isPackedDot: true, isFused: true, subgroupSize: 8, workgroups: 8, ...changes },
+})
+export const WEBGPU_VARIANTS = [
+  webgpu(', no subgroups', kernels({ subgroupSize: 0 })),
+  webgpu(', plain dot products', kernels({ isPackedDot: false, subgroupSize: 0 })),
+  webgpu(', split products', kernels({ isFused: false })),
+]
 
 export const BACKENDS: BackendUnderTest[] = [
   WEBGPU,

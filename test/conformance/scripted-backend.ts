@@ -15,6 +15,7 @@ import { createRandom, wholeBelow } from '../../engine/conformance/random.ts'
 import { cancelled, EngineError } from '../../engine/errors.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import type { ModelConfig } from '../../engine/model/config.ts'
+import { createSampler } from '../../engine/sampling/sampler.ts'
 import { randomModel } from './random-model.ts'
 import { BOS, END, EOS, TINY_CHAT_TEMPLATE, TINY_TOKENIZER_JSON, TINY_VOCABULARY_SIZE } from './tiny-tokenizer.ts'
 
@@ -49,6 +50,8 @@ export interface ScriptedBackend extends Backend {
   readonly states: Map<number, number[]>
   steps: number
   chunkTokens: number
+  /** Of a device: whether it leaves the token after so many of a call to the host. */
+  asksHost: (told: number) => boolean
   /** Of a device: what every call throws from now on. */
   deviceFailure: EngineError | null
   /** Runners that were disposed. */
@@ -70,6 +73,7 @@ export function createScriptedBackend({ samples = false } = {}): ScriptedBackend
     beforeStep: () => {},
     steps: 0,
     chunkTokens: 16,
+    asksHost: () => false,
     deviceFailure: null,
     disposedRunners: 0,
     load: async source => makeRunner(source.config),
@@ -94,12 +98,26 @@ export function createScriptedBackend({ samples = false } = {}): ScriptedBackend
       logits[backend.next(fed)] += 1
       return logits
     }
-    /** As the device's own sampling: a function of seed, index and logits. */
-    const sample = (fed: readonly number[], { sampling }: DecodeManyOptions, index: number): number => {
-      const all = Array.from(logitsAfter(fed).entries()).sort((a, b) => b[1] - a[1])
-      if (sampling.temperature === 0) return all[0][0]
-      const random = createRandom(sampling.seed ^ Math.imul(sampling.drawn + index + 1, 0x9e3779b1))
-      return all[wholeBelow(random, sampling.topK > 0 ? sampling.topK : all.length)][0]
+    /** As a device's own sampling: exact at temperature 0, else a function of seed, index and logits. */
+    const sample = (fed: readonly number[], told: readonly number[], { sampling }: DecodeManyOptions): number => {
+      const after = logitsAfter([...fed, ...told])
+      const { temperature, topK, penalties, seed, drawn } = sampling
+      if (temperature === 0) {
+        const host = createSampler(
+          {
+            repetitionPenalty: penalties?.repetition,
+            presencePenalty: penalties?.presence,
+            frequencyPenalty: penalties?.frequency,
+            penaltyWindow: penalties?.window,
+          },
+          config.vocabularySize,
+        )
+        for (const token of [...Array.from(penalties?.history ?? []), ...told]) host.accept(token)
+        return host.sample(after)
+      }
+      const all = Array.from(after.entries()).sort((a, b) => b[1] - a[1])
+      const random = createRandom(seed ^ Math.imul(drawn + told.length + 1, 0x9e3779b1))
+      return all[wholeBelow(random, topK > 0 ? topK : all.length)][0]
     }
     const decodeMany: Runner['decodeMany'] = async (state, start, options) => {
       const fed = [...fedOf(state)]
@@ -111,13 +129,15 @@ export function createScriptedBackend({ samples = false } = {}): ScriptedBackend
         if (!isFirst) backend.beforeStep()
         if (backend.deviceFailure) throw backend.deviceFailure
         isFirst = false
-        const token = sample([...fed, ...told], options, told.length)
+        if (backend.asksHost(told.length)) break
+        const token = sample(fed, told, options)
         told.push(token)
         await new Promise(resolve => setTimeout(resolve))
         use = options.onToken(token)
         if (options.signal?.aborted || told.length === options.maxTokens) use = use === 'feed' ? 'keep' : use
       }
       backend.steps += told.length + AHEAD
+      if (told.length === 0) return 0
       const sequence = [...fed, ...told]
       const unread = use === 'drop' ? 2 : 1
       states.set(state.id, sequence.slice(0, Math.max(fedOf(state).length, sequence.length - unread)))

@@ -63,7 +63,13 @@ async function sequence(session: Session, { backend }: Rig): Promise<number[]> {
 }
 
 const long = characters('the terns fly far over the sea'.repeat(15))
-const SCENARIOS: { name: string; tokens: number[]; sampling: SamplingOptions; cancelAfter?: number }[] = [
+const SCENARIOS: {
+  name: string
+  tokens: number[]
+  sampling: SamplingOptions
+  cancelAfter?: number
+  asksAfter?: number[]
+}[] = [
   { name: 'an end token after some text', tokens: [id('Hello'), id(' world'), END], sampling: {} },
   { name: 'an end token at once', tokens: [END], sampling: {} },
   { name: 'an end token after one', tokens: [id('a'), EOS], sampling: {} },
@@ -100,15 +106,19 @@ const SCENARIOS: { name: string; tokens: number[]; sampling: SamplingOptions; ca
   },
   { name: 'text held back at the end', tokens: [id('ab</'), END], sampling: { stop: ['</stop>'] } },
   { name: 'text held back at a limit', tokens: [id('ab</'), id('x')], sampling: { stop: ['</stop>'], maxTokens: 1 } },
-  { name: 'penalties, which need the logits', tokens: long, sampling: { frequencyPenalty: 0.1, maxTokens: 40 } },
+  { name: 'penalties', tokens: long, sampling: { frequencyPenalty: 0.4, presencePenalty: 0.3, maxTokens: 60 } },
+  { name: 'penalties that look back a little', tokens: long, sampling: { repetitionPenalty: 2, penaltyWindow: 5 } },
+  { name: 'tokens left to the host', tokens: [...long, END], sampling: { stop: ['zz'] }, asksAfter: [0, 3, 4] },
+  { name: 'all tokens left to the host', tokens: [...long, END], sampling: {}, asksAfter: [0] },
 ]
 
 describe('a reply equals that of a backend fed token by token', () => {
-  it.each(SCENARIOS)('$name', async ({ tokens, sampling, cancelAfter }) => {
+  it.each(SCENARIOS)('$name', async ({ tokens, sampling, cancelAfter, asksAfter }) => {
     const results = []
     for (const samples of [false, true]) {
       const current = await rig(samples)
       current.backend.next = reply(2, tokens)
+      if (asksAfter) current.backend.asksHost = told => asksAfter.includes(told)
       const session = current.model.createSession()
       let told = 0
       const result = await write(session, text('x'), sampling, (event, signal) => {
@@ -129,7 +139,7 @@ describe('a reply equals that of a backend fed token by token', () => {
     current.backend.next = reply(2, long)
     await write(current.model.createSession(), text('x'), { maxTokens: 20 })
     expect(current.backend.steps, 'tokens, and those ahead').toBe(25)
-    await write(current.model.createSession(), text('x'), { maxTokens: 20, frequencyPenalty: 1e-6 })
+    await write(current.model.createSession(), text('x'), { maxTokens: 20, logitBias: [[EOS, -100]] })
     expect(current.backend.steps, 'one step for each token but the last').toBe(25 + 19)
   })
 })
@@ -157,25 +167,25 @@ describe('random choice on the device', () => {
 
   it('knows what a device can do', () => {
     const can = (options: SamplingOptions): boolean => deviceSampling(options, 1, 1000) !== null
-    expect([{}, { temperature: 0, topP: 0.5 }, { temperature: 2 }, { temperature: 1, topK: 256 }].map(can)).toEqual([
-      true,
-      true,
-      true,
-      true,
-    ])
-    expect(can({ temperature: 1, topK: 5000 }), 'all of the vocabulary').toBe(true)
+    const possible: SamplingOptions[] = [
+      {},
+      { temperature: 0, topP: 0.5 },
+      { temperature: 1, topK: 256 },
+      { temperature: 1, topK: 5000 },
+      { temperature: 0.4, topP: 0.95, minP: 0.1, frequencyPenalty: 0.1, penaltyWindow: 256 },
+      { repetitionPenalty: 1.1, penaltyWindow: 0 },
+      { temperature: 0, topK: 900, penaltyWindow: 5000 },
+    ]
+    expect(possible.filter(options => !can(options))).toEqual([])
     const cannot: SamplingOptions[] = [
       { temperature: 1, topK: 257 },
-      { temperature: 1, topP: 0.9 },
-      { temperature: 1, minP: 0.1 },
-      { repetitionPenalty: 1.1 },
-      { presencePenalty: 1 },
-      { frequencyPenalty: -1 },
+      { repetitionPenalty: 1.1, penaltyWindow: 4097 },
       { logitBias: [[5, -100]] },
     ]
     expect(cannot.filter(can)).toEqual([])
-    expect(deviceSampling({ temperature: 1 }, 2 ** 53 - 1, 10)!.seed).toBeLessThan(2 ** 32)
-    expect(deviceSampling({ temperature: 1 }, 2 ** 40, 10)).not.toEqual(deviceSampling({ temperature: 1 }, 0, 10))
+    const seedOf = (seed: number): number => deviceSampling({ temperature: 1 }, seed, 10)!(0, []).seed
+    expect(seedOf(2 ** 53 - 1)).toBeLessThan(2 ** 32)
+    expect(seedOf(2 ** 40)).not.toEqual(seedOf(0))
   })
 })
 

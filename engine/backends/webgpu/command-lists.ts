@@ -4,6 +4,7 @@
  */
 import type { ShaderOp } from '../../../shaders/index.ts'
 import type { ModelConfig } from '../../model/config.ts'
+import { MAX_DEVICE_PENALTY_WINDOW } from '../backend.ts'
 import { type Binding, type Command, type Gpu, STORAGE, USAGE } from './gpu.ts'
 import {
   EPILOGUE,
@@ -53,8 +54,12 @@ export interface Scratch {
   step: GPUBuffer
   /** [RING] */
   chosen: GPUBuffer
-  /** Uniform: temperature, top_k, seed, drawn */
+  /** Uniform: see sample-draw.wgsl */
   sampling: GPUBuffer
+  /** [V] how often each token stands in the penalties' window */
+  counts: GPUBuffer
+  /** [MAX_DEVICE_PENALTY_WINDOW] */
+  history: GPUBuffer
 }
 
 /** Logits are made for this many tokens at once when all are wanted. */
@@ -82,7 +87,9 @@ export function scratchSizes(config: ModelConfig, chunkTokens: number): Record<k
     movingState: L * E * 4,
     step: 16,
     chosen: RING * 4,
-    sampling: 16,
+    sampling: 48,
+    counts: V * 4,
+    history: MAX_DEVICE_PENALTY_WINDOW * 4,
   }
 }
 
@@ -114,7 +121,7 @@ export interface CommandLists {
   /** `hiddenState` to logits; null likewise. */
   decodeHead: Command[] | null
   sampleGreedy: Command[]
-  sampleTopK: Command[]
+  sampleDraw: Command[]
 }
 
 /** Compiles and binds everything. Throws `backend-failed`. */
@@ -127,15 +134,15 @@ export async function makeCommandLists(
 ): Promise<CommandLists> {
   const builder = new CommandBuilder(gpu, config, weights, scratch, chunkTokens)
   const fits = decodeFits(gpu, config)
-  const [prefill, prefillHead, decode, decodeHead, sampleGreedy, sampleTopK] = await Promise.all([
+  const [prefill, prefillHead, decode, decodeHead, sampleGreedy, sampleDraw] = await Promise.all([
     builder.prefill(),
     builder.prefillHead(),
     fits ? builder.decode() : null,
     fits ? builder.decodeHead() : null,
-    builder.sample('sample-argmax'),
-    builder.sample('sample-top-k'),
+    builder.sampleGreedy(),
+    builder.sampleDraw(),
   ])
-  return { prefill, prefillHead, decode, decodeHead, sampleGreedy, sampleTopK }
+  return { prefill, prefillHead, decode, decodeHead, sampleGreedy, sampleDraw }
 }
 
 /** Whether a token's quantised inputs fit into the workgroup memory of this adapter. */
@@ -309,12 +316,20 @@ class CommandBuilder {
     }))
   }
 
-  async sample(op: 'sample-argmax' | 'sample-top-k'): Promise<Command[]> {
-    const { scratch } = this
-    const kernel = await this.gpu.kernel(op, { WORKGROUP_SIZE, V: this.config.vocabularySize, RING })
-    const buffers = { logits: scratch.logits, step: scratch.step, chosen: scratch.chosen }
-    const bindGroup = kernel.bind(op === 'sample-argmax' ? buffers : { sampling: scratch.sampling, ...buffers })
-    return [{ kernel, bindGroup, groups: [1, 1, 1] }]
+  async sampleGreedy(): Promise<Command[]> {
+    const { logits, step, chosen } = this.scratch
+    const kernel = await this.gpu.kernel('sample-argmax', this.samplingConstants())
+    return [{ kernel, bindGroup: kernel.bind({ logits, step, chosen }), groups: [1, 1, 1] }]
+  }
+
+  async sampleDraw(): Promise<Command[]> {
+    const { sampling, logits, step, chosen, counts, history } = this.scratch
+    const kernel = await this.gpu.kernel('sample-draw', this.samplingConstants())
+    return [{ kernel, bindGroup: kernel.bind({ sampling, logits, step, chosen, counts, history }), groups: [1, 1, 1] }]
+  }
+
+  private samplingConstants(): ShaderConstants {
+    return { WORKGROUP_SIZE, V: this.config.vocabularySize, RING }
   }
 
   private async embedding(tokens: GPUBuffer, tokensOffset: number, hiddenStates: GPUBuffer): Promise<PrefillCommand[]> {

@@ -6,16 +6,15 @@ import { cancelled, EngineError } from '../../errors.ts'
 import { type ModelConfig, stateBytes } from '../../model/config.ts'
 import type { ModelSource } from '../../model/source.ts'
 import { checkTokenIds } from '../../model/token-ids.ts'
-import {
-  type DecodeManyOptions,
-  type DeviceSampling,
-  type LoadOptions,
-  MAX_DEVICE_TOP_K,
-  type PortableState,
-  type PrefillOptions,
-  type Runner,
-  type RunnerMemory,
-  type RunnerState,
+import type {
+  DecodeManyOptions,
+  DeviceSampling,
+  LoadOptions,
+  PortableState,
+  PrefillOptions,
+  Runner,
+  RunnerMemory,
+  RunnerState,
 } from '../backend.ts'
 import {
   type CommandLists,
@@ -26,6 +25,7 @@ import {
   type Scratch,
   scratchSizes,
 } from './command-lists.ts'
+import { ASK_HOST, checkDeviceSampling, samplingWords } from './device-sampling.ts'
 import { type Command, type Gpu, STORAGE, USAGE } from './gpu.ts'
 import { padded, RING } from './kernel-shapes.ts'
 import { loadWeights, type WeightBuffers, weightBytesOf } from './weights.ts'
@@ -248,9 +248,8 @@ export class WebGpuRunner implements Runner {
 
   async decodeMany(state: RunnerState, start: number | Float32Array, options: DecodeManyOptions): Promise<number> {
     if (typeof start === 'number') checkTokenIds([start], this.config.vocabularySize)
-    checkSampling(options)
+    checkDeviceSampling(options, this.config.vocabularySize)
     const { gpu, scratch, lists } = this
-    const { temperature } = options.sampling
     const buffer = this.bufferOf(state)
     const bytes = stateBytes(this.config)
     this.writeSampling(options.sampling)
@@ -264,7 +263,8 @@ export class WebGpuRunner implements Runner {
     }
     gpu.submit(fill)
 
-    const sample = temperature === 0 ? lists.sampleGreedy : lists.sampleTopK
+    const { temperature, penalties } = options.sampling
+    const sample = temperature === 0 && penalties === null ? lists.sampleGreedy : lists.sampleDraw
     const batches: Promise<number[]>[] = []
     let position = 0
     const submitNext = (): void => {
@@ -281,7 +281,9 @@ export class WebGpuRunner implements Runner {
       let goesOn = true
       while (goesOn) {
         for (const token of await batches.shift()!) {
-          if (token >= this.config.vocabularySize) throw notFinite()
+          if (token === ASK_HOST) goesOn = false
+          else if (token >= this.config.vocabularySize) throw notFinite()
+          if (!goesOn) break
           slot = ++told
           const use = options.onToken(token)
           if (use === 'drop') slot--
@@ -294,15 +296,11 @@ export class WebGpuRunner implements Runner {
       // Nothing reads a batch that was given up, but its buffers must come back.
       await Promise.allSettled(batches)
     }
+    if (told === 0) return 0
     const keep = gpu.device.createCommandEncoder()
     keep.copyBufferToBuffer(scratch.ring, (slot % RING) * bytes, this.bufferOf(state), 0, bytes)
     gpu.submit(keep)
     return told
-  }
-
-  private writeSampling({ temperature, topK, seed, drawn }: DeviceSampling): void {
-    this.gpu.write(this.scratch.sampling, 0, Float32Array.of(temperature))
-    this.gpu.write(this.scratch.sampling, 4, Uint32Array.of(topK, seed, drawn))
   }
 
   /**
@@ -347,6 +345,14 @@ export class WebGpuRunner implements Runner {
       encoder.copyBufferToBuffer(scratch.spareState, 0, scratch.ring, 0, bytes)
     }
     gpu.encode(encoder, sample)
+  }
+
+  private writeSampling(sampling: DeviceSampling): void {
+    const { gpu, scratch } = this
+    const { uniform, counts, history } = samplingWords(sampling, this.config.vocabularySize)
+    gpu.write(scratch.sampling, 0, uniform)
+    if (counts) gpu.write(scratch.counts, 0, counts)
+    if (history) gpu.write(scratch.history, 0, history)
   }
 
   private newTokenStaging(): GPUBuffer {
@@ -451,25 +457,6 @@ const commandsFor = (commands: readonly PrefillCommand[], tokens: number): Comma
 function copyWithin(encoder: GPUCommandEncoder, scratch: Scratch, from: number, to: number, bytes: number): void {
   encoder.copyBufferToBuffer(scratch.ring, from * bytes, scratch.movingState, 0, bytes)
   encoder.copyBufferToBuffer(scratch.movingState, 0, scratch.ring, to * bytes, bytes)
-}
-
-function checkSampling({ sampling, maxTokens }: DecodeManyOptions): void {
-  const { temperature, topK, seed, drawn } = sampling satisfies DeviceSampling
-  const whole = (value: number, most: number): boolean => Number.isInteger(value) && value >= 0 && value <= most
-  if (
-    temperature >= 0 &&
-    Number.isFinite(temperature) &&
-    whole(topK, MAX_DEVICE_TOP_K) &&
-    whole(seed, 2 ** 32 - 1) &&
-    whole(drawn, 2 ** 32 - 1) &&
-    maxTokens >= 1
-  ) {
-    return
-  }
-  throw new EngineError('sampling-invalid', 'These sampling options cannot run on the graphics processor.', {
-    expected: `temperature from 0, top-k up to ${MAX_DEVICE_TOP_K}, at least one token`,
-    actual: JSON.stringify({ ...sampling, maxTokens }),
-  })
 }
 
 const notFinite = (): EngineError =>

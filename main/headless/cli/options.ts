@@ -94,7 +94,15 @@ export function addSamplingOptions(command: Command): Command {
 }
 
 /** Everything that changes the likelihoods, switched off: what --greedy starts from. */
-const GREEDY: Sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 }
+const GREEDY: Sampling = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+}
 
 /** Chat's defaults, or greedy ones, under what the user gave. --greedy wins over --temperature. */
 export function samplingOf(options: SamplingOptions): Sampling {
