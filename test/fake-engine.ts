@@ -16,6 +16,8 @@ export const FAKE_COMMANDS = {
   crash: 'CRASH',
   /** The reply fails with an error of the engine. */
   fail: 'FAIL',
+  /** The model moves to another backend after a few tokens, and the reply goes on. */
+  move: 'MOVE',
 } as const
 
 export interface FakeEngineOptions {
@@ -216,6 +218,10 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
               if (generatedTokens === 5 && prompt.includes(FAKE_COMMANDS.crash)) onCrash()
               if (generatedTokens === 5 && prompt.includes(FAKE_COMMANDS.fail)) {
                 throw new TernError({ code: 'backend-failed', message: 'The fake failed.', remedy: 'Ask another way.' })
+              }
+              if (generatedTokens === 5 && prompt.includes(FAKE_COMMANDS.move)) {
+                const backend = { name: 'wasm', description: 'words elsewhere', kernel: 'none', threads: 1 } as const
+                emit({ kind: 'moved', backend, reason: 'The device was lost. The reply goes on elsewhere.' })
               }
               const token = session.generated % WORDS.length
               session.generated += 1
