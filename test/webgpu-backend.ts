@@ -4,7 +4,12 @@
  */
 import { existsSync } from 'node:fs'
 import type { Backend } from '../engine/backends/backend.ts'
-import { createNodeWebGpuBackend, openDawn, type WebGpuOptions } from '../main/engine-process/webgpu-device.ts'
+import {
+  createNodeWebGpuBackend,
+  type NodeWebGpuBackend,
+  openDawn,
+  type WebGpuOptions,
+} from '../main/engine-process/webgpu-device.ts'
 
 const DRIVERS = [
   // Debian's older lavapipe gives Dawn no adapter; the test run installs the newer one.
@@ -27,8 +32,13 @@ export function chooseSoftwareAdapter(): string | null {
 }
 
 export async function createTestWebGpuBackend(options: WebGpuOptions = {}): Promise<Backend> {
+  return (await createTestWebGpu(options)).backend
+}
+
+/** With its device, which a test may lose. */
+export async function createTestWebGpu(options: WebGpuOptions = {}): Promise<NodeWebGpuBackend> {
   chooseSoftwareAdapter()
-  return (await createNodeWebGpuBackend(options)).backend
+  return createNodeWebGpuBackend(options)
 }
 
 /** A device for tests of single shaders. */

@@ -31,6 +31,8 @@ export interface WebGpuOptions
 export interface NodeWebGpuBackend {
   backend: WebGpuBackend
   adapter: GpuAdapter
+  /** The backend's own. */
+  device: GPUDevice
 }
 
 /** Names of software adapters: Mesa's lavapipe, SwiftShader, Microsoft's WARP. */
@@ -56,7 +58,7 @@ export async function createNodeWebGpuBackend(options: WebGpuOptions = {}): Prom
       shaders: await readShaders(),
       memoryBudgetBytes,
     })
-    return { backend, adapter: description }
+    return { backend, adapter: description, device }
   } catch (error) {
     device.destroy()
     throw error

@@ -27,6 +27,8 @@ const ADAPTER: GpuAdapter = {
   maxWorkgroupBytes: 2 ** 15,
 }
 
+const NO_DEVICE = {} as unknown as GPUDevice
+
 interface Rig {
   gpu: ScriptedBackend
   cpu: ScriptedBackend
@@ -66,7 +68,7 @@ function rig({ adapter = {}, hasGpu = true, fits, loads, rates = { gpu: 300, cpu
     cpu: async () => cpu,
     gpu: async () => {
       if (adapter instanceof EngineError) throw adapter
-      return { backend: gpu as unknown as WebGpuBackend, adapter: { ...ADAPTER, ...adapter } }
+      return { backend: gpu as unknown as WebGpuBackend, adapter: { ...ADAPTER, ...adapter }, device: NO_DEVICE }
     },
     mayHaveGpu: () => hasGpu,
     probe: async backend => {

@@ -8,7 +8,7 @@ import { type Client, createClient, createTransportPair, type Server, serve } fr
 import type { EngineConnection } from '../../main/engine-process/supervisor.ts'
 import { type ChatStore, createMemoryChatStore } from '../../main/services/chat-store.ts'
 import { type Chats, createChats } from '../../main/services/chats.ts'
-import { createFakeEngine, type FakeEngine, type FakeEngineOptions } from '../fake-engine.ts'
+import { createFakeEngine, FAKE_COMMANDS, type FakeEngine, type FakeEngineOptions } from '../fake-engine.ts'
 
 /** An engine that can be lost and comes back empty, as a new process would. */
 class FakeAccess {
