@@ -30,6 +30,7 @@ const wasm = (kernel: KernelVariant, threads: number): BackendUnderTest => ({
   name: `wasm, ${kernel}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
   flushesDenormals: false,
   isSlow: false,
+  readsSlowly: false,
   create: () => createTestWasmBackend({ threads, kernel }),
 })
 
