@@ -66,30 +66,27 @@ type Part = (typeof ALL_PARTS)[number]
 const EMBEDDED_MODEL = fileURLToPath(new URL('../../models/tern-98m.gguf', import.meta.url))
 const COLD_STARTS = 5
 
-/** A mistake in the options: its message is all that is shown. */
-class UsageError extends Error {}
+const OPTIONS = {
+  parts: { type: 'string' },
+  shapes: { type: 'string' },
+  threads: { type: 'string' },
+  packing: { type: 'string', default: 'tq2_0' },
+  backend: { type: 'string', default: 'wasm' },
+  kernel: { type: 'string', default: 'auto' },
+  quick: { type: 'boolean', default: false },
+  rounds: { type: 'string' },
+  'decode-tokens': { type: 'string' },
+  'prefill-tokens': { type: 'string' },
+  batches: { type: 'string', default: '1,2,4,8' },
+  'flat-tokens': { type: 'string' },
+  'resume-tokens': { type: 'string' },
+  peer: { type: 'string' },
+  folder: { type: 'string', default: tmpdir() },
+  json: { type: 'string' },
+  help: { type: 'boolean', default: false },
+} as const
 
-const { values } = parseArgs({
-  options: {
-    parts: { type: 'string' },
-    shapes: { type: 'string' },
-    threads: { type: 'string' },
-    packing: { type: 'string', default: 'tq2_0' },
-    backend: { type: 'string', default: 'wasm' },
-    kernel: { type: 'string', default: 'auto' },
-    quick: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    'decode-tokens': { type: 'string' },
-    'prefill-tokens': { type: 'string' },
-    batches: { type: 'string', default: '1,2,4,8' },
-    'flat-tokens': { type: 'string' },
-    'resume-tokens': { type: 'string' },
-    peer: { type: 'string' },
-    folder: { type: 'string', default: tmpdir() },
-    json: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
-})
+const values = given()
 
 interface Options {
   parts: Part[]
@@ -124,7 +121,7 @@ async function main(): Promise<void> {
     // The models are removed before the process ends; a second signal does not wait for that.
     process.once(signal, () => {
       process.exitCode = exitCode
-      controller.abort(new UsageError('Interrupted.'))
+      controller.abort(new Error('Interrupted.'))
     })
   }
   try {
@@ -159,6 +156,15 @@ async function measure(options: Options, signal: AbortSignal): Promise<void> {
   }
 }
 
+function given() {
+  try {
+    return parseArgs({ options: OPTIONS }).values
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    process.exit(1)
+  }
+}
+
 function readOptions(): Options {
   const { quick } = values
   const parts = list(values.parts ?? (values.peer === undefined ? ALL_PARTS.join() : ''))
@@ -184,14 +190,14 @@ const list = (text: string): string[] => text.split(',').filter(Boolean)
 
 function oneOf<Choice extends string>(option: string, given: string, choices: readonly Choice[]): Choice {
   const choice = choices.find(name => name === given)
-  if (choice === undefined) throw new UsageError(`--${option} takes ${choices.join(', ')}; not "${given}".`)
+  if (choice === undefined) throw new Error(`--${option} takes ${choices.join(', ')}; not "${given}".`)
   return choice
 }
 
 function counts(option: string, text: string): number[] {
   const numbers = list(text).map(Number)
   if (numbers.length > 0 && numbers.every(number => Number.isInteger(number) && number > 0)) return numbers
-  throw new UsageError(`--${option} takes whole numbers above 0; not "${text}".`)
+  throw new Error(`--${option} takes whole numbers above 0; not "${text}".`)
 }
 
 /** Path of a shape's model; random ones exist until the next one is asked for. */
