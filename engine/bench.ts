@@ -4,7 +4,7 @@
  * figures of one call can be held against each other. It makes no models and knows no process: clock and memory figures
  * arrive as arguments.
  */
-import type { Backend, Runner, RunnerMemory, RunnerState } from './backends/backend.ts'
+import { type Backend, GREEDY_ON_DEVICE, type Runner, type RunnerMemory, type RunnerState } from './backends/backend.ts'
 import { cancelled } from './errors.ts'
 import type { CancelSignal, Clock, MaybePromise, YieldToHost } from './host.ts'
 import type { ModelSource } from './model/source.ts'
@@ -182,9 +182,8 @@ function roundOf(runner: Runner, state: RunnerState, source: ModelSource, host: 
     )
   }
   if (runner.decodeMany) {
-    const greedy = { temperature: 0, topK: 0, seed: 1, drawn: 0 }
-    const onToken = () => true
-    const queued = { sampling: greedy, maxTokens: decodeTokens, onToken, ...(signal && { signal }) }
+    const onToken = () => 'feed' as const
+    const queued = { sampling: GREEDY_ON_DEVICE, maxTokens: decodeTokens, onToken, ...(signal && { signal }) }
     works.push({ stage: 'decode ahead', run: () => runner.decodeMany!(state, 1, queued) })
   }
   const decodeBatch = decodeBatchOf(runner)

@@ -19,6 +19,11 @@ const MAIN_OUTPUTS = [
   'out/preload/preload.cjs',
 ]
 
+/** What npm's --omit=optional leaves out, and package-lock files written on another platform. */
+const BINDING_MISSING =
+  'The window could not be built: the part of the bundler made for this platform is not installed. ' +
+  'Run "npm ci --include=optional".'
+
 /** Builds out/renderer if it is missing or stale. Rejects with the bundler's own output when that fails. */
 export function ensureWindow(): Promise<void> {
   return ensureBundle('window', WINDOW_SOURCES, WINDOW_OUTPUTS, async () => {
@@ -63,7 +68,7 @@ async function ensureBundle(
   const stampPath = `${ROOT}out/${what}.stamp`
   const hash = hashFiles(sources)
   const isBuilt = outputs.every(output => existsSync(`${ROOT}${output}`))
-  if (isBuilt && readFileSync(stampPath, { encoding: 'utf8', flag: 'a+' }) === hash) return
+  if (isBuilt && existsSync(stampPath) && readFileSync(stampPath, 'utf8') === hash) return
   process.stderr.write(`Building the ${what} (${isBuilt ? 'its sources changed' : 'first start only'})...\n`)
   await build()
   await mkdir(`${ROOT}out`, { recursive: true })
@@ -94,6 +99,7 @@ function runBuild(args: string[]): Promise<void> {
     child.once('error', reject)
     child.once('exit', code => {
       if (code === 0) resolve()
+      else if (output.includes('Cannot find native binding')) reject(new Error(BINDING_MISSING))
       else reject(new Error(`The window could not be built (exit code ${code}):\n${output.trim()}`))
     })
   })

@@ -1,17 +1,16 @@
 /**
  * What every backend's runner must do with a model of random weights: chunks of any size, states that do not touch each
- * other, export and import, errors. Results of one backend with itself are compared bit for bit, with the reference
- * within tolerance (bit for bit where the backend claims it).
+ * other, export and import, errors. Results are compared bit for bit, of a backend with itself and with the reference.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Backend, Runner, RunnerState } from '../../engine/backends/backend.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
 import { readWeights } from '../../engine/backends/reference/weights.ts'
+import { firstBitDifference } from '../../engine/conformance/compare.ts'
+import { createRandom, wholeBelow } from '../../engine/conformance/random.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { forward, head } from '../../engine/model/forward.ts'
 import { BACKENDS } from './backends.ts'
-import { firstBitDifference, relativeL2Error } from './compare.ts'
-import { createRandom, wholeBelow } from './random.ts'
 import { randomModel } from './random-model.ts'
 
 const MODELS = [
@@ -42,7 +41,7 @@ const codeOf = async (promise: Promise<unknown>): Promise<string> => {
   return 'no error'
 }
 
-describe.each(BACKENDS)('runner of $name', ({ create, isExact }) => {
+describe.each(BACKENDS)('runner of $name', ({ create }) => {
   let backend: Backend
   beforeAll(async () => {
     backend = await create()
@@ -73,13 +72,8 @@ describe.each(BACKENDS)('runner of $name', ({ create, isExact }) => {
       const state = runner.createState()
       const logits = await read(state, TOKENS)
       const { values } = await runner.exportState(state)
-      if (isExact) {
-        expect(firstBitDifference(logits, expected)).toBe(-1)
-        expect(firstBitDifference(values, expectedState)).toBe(-1)
-      } else {
-        expect(relativeL2Error(logits, expected)).toBeLessThan(3e-2)
-        expect(relativeL2Error(values, expectedState)).toBeLessThan(3e-2)
-      }
+      expect(firstBitDifference(logits, expected)).toBe(-1)
+      expect(firstBitDifference(values, expectedState)).toBe(-1)
       runner.disposeState(state)
     })
 
@@ -229,8 +223,7 @@ describe.each(BACKENDS)('runner of $name', ({ create, isExact }) => {
       const logits = await head(backend.ops, weights, model.config, x.subarray(x.length - hiddenSize))
       const fused = runner.createState()
       const fusedLogits = await read(fused, tokens)
-      if (isExact) expect(firstBitDifference(fusedLogits, logits)).toBe(-1)
-      else expect(relativeL2Error(fusedLogits, logits)).toBeLessThan(3e-2)
+      expect(firstBitDifference(fusedLogits, logits)).toBe(-1)
       runner.disposeState(fused)
     })
   })

@@ -57,7 +57,7 @@ describe('the bundles', () => {
   })
 })
 
-describe.skipIf(reason !== null)(`the application${reason === null ? '' : ` (skipped: ${reason})`}`, () => {
+describe.skipIf(reason !== null)(`the application${reason === null ? '' : ` (${reason})`}`, () => {
   it('opens its window, chats, and is closed in on itself', async () => {
     const { _electron } = await import('playwright-core')
     const app = await _electron.launch({ executablePath: binary!, args: [ROOT] })

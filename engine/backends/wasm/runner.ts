@@ -205,6 +205,7 @@ export class WasmRunner implements Runner {
   }
 
   private addressOf(state: RunnerState): number {
+    this.checkAlive()
     const address = this.slots.get(state.id)
     if (address === undefined) throw new EngineError('session-not-found', `The state ${state.id} was disposed.`)
     return address

@@ -262,7 +262,7 @@ class WeightLoader {
     this.bytesInFlight += data.byteLength
     if (this.bytesInFlight < BYTES_IN_FLIGHT) return
     this.bytesInFlight = 0
-    await this.gpu.settled(this.gpu.device.queue.onSubmittedWorkDone())
+    await this.gpu.idle()
     this.options.onProgress?.(Math.min(0.999, this.bytesDone / this.totalBytes))
   }
 }

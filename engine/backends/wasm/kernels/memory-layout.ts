@@ -17,6 +17,10 @@ export const FAILURE = 384
 export const THREAD_COUNT = 448
 /** Half seconds that a thread waits for the others at a barrier before it gives up. */
 export const BARRIER_PATIENCE = 452
+/** Lanes in which the relaxed kernels sum products, one of LANES_*. */
+export const LANES = 456
+export const LANES_INT32 = 0
+export const LANES_INT16 = 1
 
 export const FAILURE_TRAP = 1
 export const FAILURE_TIMEOUT = 2
