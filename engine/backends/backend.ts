@@ -80,6 +80,13 @@ export interface Runner {
   /** Feeds one token; logits [V] of the next one, a view that the next call on this runner overwrites. */
   decode(state: RunnerState, token: number): MaybePromise<Float32Array>
   /**
+   * Optional: feeds one token to each of 1 to `decodeBatchMost` different states in one step, which reads the weights once.
+   * Gives for each what `decode` would give, bit for bit; the views end with the next call on this runner. When it throws,
+   * no state has changed, or the runner has failed for good.
+   */
+  decodeBatch?(states: readonly RunnerState[], tokens: readonly number[]): MaybePromise<Float32Array[]>
+  readonly decodeBatchMost?: number
+  /**
    * Optional: feeds `token`, samples the next one on the device, feeds that, and so on, several tokens ahead of the host.
    * Returns how many tokens `onToken` got, at least one; the state has read `token` and all of these but the last, however
    * far the device had run ahead. Throws `token-out-of-range`, `sampling-invalid`, `tensor-not-finite`, `backend-failed`.
