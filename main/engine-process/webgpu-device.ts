@@ -128,6 +128,12 @@ export async function findAdapters(): Promise<GpuAdapter[]> {
       const { adapter } = await findAdapter({ adapter: name })
       if (!adapters.some(({ name }) => name === adapter.name)) adapters.push(adapter)
     }
+    const [fast, thrifty] = [await findAdapter({ adapter: 'discrete' }), await findAdapter({ adapter: 'integrated' })]
+    for (const adapter of adapters) {
+      if (adapter.isSoftware || fast.adapter.name === thrifty.adapter.name) continue
+      if (adapter.name === fast.adapter.name) adapter.kind = 'discrete'
+      if (adapter.name === thrifty.adapter.name) adapter.kind = 'integrated'
+    }
   } catch (error) {
     if (!(error instanceof EngineError) || error.code !== 'backend-unavailable') throw error
   }
@@ -151,11 +157,13 @@ export function mayHaveGraphicsProcessor(): boolean {
 
 function describeAdapter(gpu: GPU, { info, features, limits }: GPUAdapter, name: string): GpuAdapter {
   const all = [name, info.vendor, info.architecture, info.device, info.description].join(' ')
+  const isSoftware = info.isFallbackAdapter || SOFTWARE_NAMES.test(all)
   return {
     name,
     vendor: info.vendor,
     driver: info.description,
-    isSoftware: info.isFallbackAdapter || SOFTWARE_NAMES.test(all),
+    isSoftware,
+    kind: isSoftware ? 'software' : 'unknown',
     subgroupMinSize: features.has('subgroups') ? (info.subgroupMinSize ?? 0) : 0,
     hasPackedDot: gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product'),
     hasTimestamps: features.has('timestamp-query'),

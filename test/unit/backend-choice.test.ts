@@ -19,6 +19,7 @@ const ADAPTER: GpuAdapter = {
   vendor: 'acme',
   driver: 'acme 1.0',
   isSoftware: false,
+  kind: 'discrete',
   subgroupMinSize: 32,
   hasPackedDot: true,
   hasTimestamps: true,
