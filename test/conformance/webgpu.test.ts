@@ -44,6 +44,13 @@ const talkingModel = (seed: number): GgufModel =>
     tokenizerJson: TINY_TOKENIZER_JSON,
   })
 
+class GPUOutOfMemoryError {
+  readonly message: string
+  constructor(message: string) {
+    this.message = message
+  }
+}
+
 const codeOf = async (promise: Promise<unknown>): Promise<string> =>
   promise.then(
     () => 'no error',
@@ -250,6 +257,38 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
         await backend.dispose()
       }
       await wasm.dispose()
+    })
+  })
+
+  describe('memory that runs out in mid-reply', () => {
+    it('is recovered from as a lost device is', async () => {
+      const [wasm, { backend, device }] = [await WASM.create(), await createTestWebGpu()]
+      const failures: EngineError[] = []
+      const loaded = await loadModel(talkingModel(0x00d), backend, nodeEngineHost, {
+        recover: async failure => {
+          failures.push(failure)
+          return wasm
+        },
+      })
+      let told = 0
+      await loaded.createSession().generate(
+        { kind: 'tokens', tokens: TOKENS },
+        { maxTokens: 60 },
+        {
+          onEvent: event => {
+            if (event.kind !== 'text') return
+            const isDue = told < 20 && told + event.tokens.length >= 20
+            told += event.tokens.length
+            // As Dawn reports it, when it has time.
+            if (isDue) device.onuncapturederror?.({ error: new GPUOutOfMemoryError('no room') } as never)
+          },
+        },
+      )
+      expect(told).toBe(60)
+      expect(failures.map(({ code }) => code)).toEqual(['out-of-memory'])
+      expect(loaded.backend.name).toBe('wasm')
+      await loaded.dispose()
+      await Promise.all([wasm.dispose(), backend.dispose()])
     })
   })
 

@@ -25,8 +25,8 @@ export function MemoryGauge() {
         <TraceCanvas series="stateBytes" name={words.state} now={formatBytes(engine?.stateBytesPerSession)} />
         <p>{words.stateFlat}</p>
       </figure>
-      {engine?.isGpuMemory ? <p className="instrument-note">{words.gpuMemory}</p> : null}
       <dl className="readings">
+        {engine?.isGpuMemory ? <Reading name={words.place} value={words.gpuMemory} /> : null}
         <Reading name={words.weights} value={formatBytes(engine?.weightBytes)} />
         <Reading name={words.states(engine?.sessionCount ?? null)} value={formatBytes(engine?.stateBytes)} />
         <Reading name={words.scratch} value={formatBytes(engine?.scratchBytes)} />
