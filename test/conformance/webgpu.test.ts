@@ -212,7 +212,7 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
       const session = loaded.createSession()
       await session.generate(
         input,
-        { maxTokens: 150, ...sampling },
+        { maxTokens: 150, seed: 1, ...sampling },
         {
           onEvent: event => {
             if (event.kind !== 'text') return
