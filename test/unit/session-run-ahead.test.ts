@@ -170,7 +170,7 @@ describe('random choice on the device', () => {
     const possible: SamplingOptions[] = [
       {},
       { temperature: 0, topP: 0.5 },
-      { temperature: 1, topK: 256 },
+      { temperature: 1, topK: 900 },
       { temperature: 1, topK: 5000 },
       { temperature: 0.4, topP: 0.95, minP: 0.1, frequencyPenalty: 0.1, penaltyWindow: 256 },
       { repetitionPenalty: 1.1, penaltyWindow: 0 },
@@ -178,7 +178,6 @@ describe('random choice on the device', () => {
     ]
     expect(possible.filter(options => !can(options))).toEqual([])
     const cannot: SamplingOptions[] = [
-      { temperature: 1, topK: 257 },
       { repetitionPenalty: 1.1, penaltyWindow: 4097 },
       { logitBias: [[5, -100]] },
     ]
