@@ -86,6 +86,8 @@ export const gpuAdapterSchema = v.object({
   driver: v.string(),
   /** The processor pretending to be a GPU: right and slow. */
   isSoftware: v.boolean(),
+  /** WebGPU does not say; known where the system has one for speed and another for long battery life. */
+  kind: v.picklist(['software', 'integrated', 'discrete', 'unknown']),
   /** 0: no subgroups. */
   subgroupMinSize: count,
   hasPackedDot: v.boolean(),

@@ -3,6 +3,7 @@
  * clocks and hashes are made by the host and passed in; the engine process is the only host in the app.
  */
 import type { Backend, BackendInfo, LoadOptions, PrefillOptions, Runner, RunnerMemory } from './backends/backend.ts'
+import { DecodeQueue } from './decode-queue.ts'
 import { cancelled, EngineError } from './errors.ts'
 import type { GgufModel } from './formats/gguf.ts'
 import type { CancelSignal, Clock, CreateSha256, YieldToHost } from './host.ts'
@@ -134,6 +135,7 @@ class Model implements LoadedModel {
       yieldToHost: host.yieldToHost,
       exclusive: work => this.exclusive(work),
       othersWait: () => this.waiting > 0,
+      decodeQueue: new DecodeQueue(this.runner, work => this.exclusive(work), host.yieldToHost),
       writeState: async snapshot =>
         writeStateFile(snapshot, this.file.name, await this.identify(), this.file.config, this.host.createSha256),
       added: session => this.sessions.add(session),

@@ -137,6 +137,29 @@ export class MovableRunner implements Runner {
     return logits
   }
 
+  /** There only while the backend has it. */
+  get decodeBatch(): Runner['decodeBatch'] {
+    if (this.runner.decodeBatch === undefined) return undefined
+    return (states, tokens) =>
+      this.decodeTogether(
+        states.map(state => this.sequenceOf(state)),
+        tokens,
+      )
+  }
+
+  get decodeBatchMost(): number {
+    return this.runner.decodeBatchMost ?? 1
+  }
+
+  private async decodeTogether(sequences: readonly Sequence[], tokens: readonly number[]): Promise<Float32Array[]> {
+    const { runner } = this
+    const states: RunnerState[] = []
+    for (const sequence of sequences) states.push(await this.place(sequence, runner))
+    const logits = await runner.decodeBatch!(states, tokens)
+    for (const [i, sequence] of sequences.entries()) this.note(sequence, tokens[i])
+    return logits
+  }
+
   /** There only while the backend has it. It tells no token, and feeds none, when the device is lost before the first. */
   get decodeMany(): Runner['decodeMany'] {
     if (this.runner.decodeMany === undefined) return undefined

@@ -7,6 +7,7 @@
  * that turns out to be a stop string) runs on a copy, or leaves a copy behind.
  */
 import type { PortableState, Runner, RunnerState, SampledTokenUse } from './backends/backend.ts'
+import type { DecodeQueue } from './decode-queue.ts'
 import { cancelled, EngineError } from './errors.ts'
 import type { CancelSignal, Clock, YieldToHost } from './host.ts'
 import { type ReplyPiece, ReplyText } from './reply-text.ts'
@@ -73,6 +74,7 @@ export interface SessionContext extends InputModel {
   exclusive<T>(work: () => T | Promise<T>): Promise<T>
   /** Somebody waits for the runner. */
   othersWait(): boolean
+  readonly decodeQueue: DecodeQueue
   writeState(snapshot: SessionSnapshot): Promise<Uint8Array>
   added(session: RecurrentSession): void
   removed(session: RecurrentSession): void
@@ -335,12 +337,14 @@ export class RecurrentSession implements Session {
   /** Writes until an end and tells all text that is still held back. */
   private async write(run: Run): Promise<FinishReason> {
     let reason: FinishReason | null = null
+    const leaveQueue = this.context.decodeQueue.enter()
     try {
       reason = await this.writeTokens(run)
       if (reason !== 'stop-string') this.tell(run, run.reply.finish(reason === 'end-of-text'))
       this.tellRest(run)
       return reason
     } finally {
+      leaveQueue()
       const { rng, history } = run.sampler.exportState()
       const isUnfinished = run.generatedTokens > 0 && (reason === 'max-tokens' || reason === 'cancelled')
       this.position.unfinishedTokens = run.reply.unfinishedTokens
@@ -479,7 +483,7 @@ export class RecurrentSession implements Session {
   private async feedPending(): Promise<void> {
     const [token] = this.position.pendingTokens
     try {
-      await this.context.exclusive(async () => this.setLogits(await this.context.runner.decode(this.state!, token)))
+      await this.context.decodeQueue.decode(this.state!, token, logits => this.setLogits(logits))
     } catch (error) {
       this.hasFailed = true
       throw error

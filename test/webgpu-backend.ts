@@ -1,8 +1,7 @@
 /**
- * The WebGPU backend for tests, on a processor that pretends to be a GPU: Mesa's lavapipe, or the SwiftShader that Debian's
- * Chromium carries. `npm test` installs one of them where it may. TERN_TEST_GPU=1 takes the machine's own GPU instead.
+ * The WebGPU backend for tests, on a processor that pretends to be a GPU (software-driver.ts), which `npm test` installs
+ * where it may. TERN_TEST_GPU=1 takes the machine's own GPU instead.
  */
-import { existsSync } from 'node:fs'
 import type { Backend } from '../engine/backends/backend.ts'
 import {
   createNodeWebGpuBackend,
@@ -11,24 +10,20 @@ import {
   type WebGpuOptions,
 } from '../main/engine-process/webgpu-device.ts'
 
-const DRIVERS = [
-  // Debian's older lavapipe gives Dawn no adapter; the test run installs the newer one.
-  '/usr/share/vulkan/icd.d/lvp_icd.json',
-  '/usr/share/vulkan/icd.d/lvp_icd.x86_64.json',
-  '/usr/share/vulkan/icd.d/lvp_icd.aarch64.json',
-  '/usr/lib/chromium/vk_swiftshader_icd.json',
-]
+/** Set once for all test files (global-setup.ts): the driver's description, or empty. */
+export const DRIVER_VARIABLE = 'TERN_TEST_VULKAN_DRIVER'
+const driver = process.env[DRIVER_VARIABLE] ?? ''
+const usesOwnGpu = process.env.TERN_TEST_GPU === '1'
 
-/** The Vulkan driver description of a software adapter; null where there is none. */
-export const softwareDriver = (): string | null => DRIVERS.find(path => existsSync(path)) ?? null
+/** Why no WebGPU test can run here; null when it can. */
+export const noWebGpuReason =
+  usesOwnGpu || driver !== '' ? null : 'no software Vulkan driver: npm test says how to get one'
 
-/** Makes Vulkan use the software adapter in this process. Returns why it cannot, or null. */
-export function chooseSoftwareAdapter(): string | null {
-  if (process.env.TERN_TEST_GPU === '1') return null
-  const driver = softwareDriver()
-  if (driver === null) return 'no software Vulkan driver: npm test says how to get one'
+/** Makes Vulkan use the software adapter in this process and its children. */
+export function chooseSoftwareAdapter(): void {
+  if (usesOwnGpu) return
+  if (noWebGpuReason !== null) throw new Error(noWebGpuReason)
   process.env.VK_DRIVER_FILES = driver
-  return null
 }
 
 export async function createTestWebGpuBackend(options: WebGpuOptions = {}): Promise<Backend> {

@@ -85,6 +85,15 @@ export interface Runner {
   /** Feeds one token; logits [V] of the next one, a view that the next call on this runner overwrites. */
   decode(state: RunnerState, token: number): MaybePromise<Float32Array>
   /**
+   * Optional: feeds one token to each of 1 to `decodeBatchMost` different states in one step, which reads the weights once.
+   * Gives for each what `decode` would give, bit for bit; the views end with the next call on this runner. When it throws,
+   * no state has changed, or the runner has failed for good.
+   */
+  decodeBatch?:
+    | ((states: readonly RunnerState[], tokens: readonly number[]) => MaybePromise<Float32Array[]>)
+    | undefined
+  readonly decodeBatchMost?: number
+  /**
    * Optional: samples on the device, feeds the sampled token, samples the next, and so on, several tokens ahead of the
    * host. `start` is the token to feed first, or the logits [V] to sample the first token from. Returns how many tokens
    * `onToken` got. The state has then read `start` and all of these but the last, however far the device had run ahead;

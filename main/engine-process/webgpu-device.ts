@@ -2,10 +2,14 @@
  * WebGPU in a Node process: Dawn through the npm package `webgpu`, an adapter by the user's choice, and the shader texts
  * from their files. Knows no model. The package is optional: without it, or without a driver, the error says so.
  */
+import { execFile } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import type { GpuAdapter } from '../../contract/schemas.ts'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import * as v from 'valibot'
+import { type GpuAdapter, gpuAdapterSchema } from '../../contract/schemas.ts'
 import {
   createWebGpuBackend,
   type WebGpuBackend,
@@ -15,6 +19,7 @@ import {
 } from '../../engine/backends/webgpu/backend.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { SHADER_STEMS, type ShaderTexts } from '../../shaders/index.ts'
+import { builtFile, shaderFolder } from './built-files.ts'
 import { freeGpuMemoryBytes } from './gpu-memory.ts'
 
 export interface WebGpuOptions
@@ -100,13 +105,34 @@ export async function findAdapter({
   return { gpuAdapter, adapter: describeAdapter(gpu, gpuAdapter, name ?? nameOf(gpuAdapter, names)) }
 }
 
-/** All adapters, the one that 'auto' means first. Empty without any, or without the package. */
+/** What `findAdapters` gives, found by another process that has the terminal to itself. */
 export async function listAdapters(): Promise<GpuAdapter[]> {
+  const env = { ...process.env, ELECTRON_RUN_AS_NODE: '1' }
+  const options = { env, timeout: LIST_TIMEOUT_MS, windowsHide: true }
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(builtFile('list-adapters'))], options)
+    return v.parse(v.array(gpuAdapterSchema), JSON.parse(stdout))
+  } catch {
+    // A driver that cannot even be asked is none.
+    return []
+  }
+}
+
+const LIST_TIMEOUT_MS = 20_000
+
+/** All adapters, the one that 'auto' means first. Empty without any, or without the package. */
+export async function findAdapters(): Promise<GpuAdapter[]> {
   const adapters: GpuAdapter[] = []
   try {
     for (const name of ['auto', ...(await adapterNames([]))]) {
       const { adapter } = await findAdapter({ adapter: name })
       if (!adapters.some(({ name }) => name === adapter.name)) adapters.push(adapter)
+    }
+    const [fast, thrifty] = [await findAdapter({ adapter: 'discrete' }), await findAdapter({ adapter: 'integrated' })]
+    for (const adapter of adapters) {
+      if (adapter.isSoftware || fast.adapter.name === thrifty.adapter.name) continue
+      if (adapter.name === fast.adapter.name) adapter.kind = 'discrete'
+      if (adapter.name === thrifty.adapter.name) adapter.kind = 'integrated'
     }
   } catch (error) {
     if (!(error instanceof EngineError) || error.code !== 'backend-unavailable') throw error
@@ -131,11 +157,13 @@ export function mayHaveGraphicsProcessor(): boolean {
 
 function describeAdapter(gpu: GPU, { info, features, limits }: GPUAdapter, name: string): GpuAdapter {
   const all = [name, info.vendor, info.architecture, info.device, info.description].join(' ')
+  const isSoftware = info.isFallbackAdapter || SOFTWARE_NAMES.test(all)
   return {
     name,
     vendor: info.vendor,
     driver: info.description,
-    isSoftware: info.isFallbackAdapter || SOFTWARE_NAMES.test(all),
+    isSoftware,
+    kind: isSoftware ? 'software' : 'unknown',
     subgroupMinSize: features.has('subgroups') ? (info.subgroupMinSize ?? 0) : 0,
     hasPackedDot: gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product'),
     hasTimestamps: features.has('timestamp-query'),
@@ -193,12 +221,6 @@ async function loadDawn(): Promise<(flags: string[]) => GPU> {
       cause,
     })
   }
-}
-
-/** The folder of the shaders: beside the sources, or beside Electron's bundle in out/main. */
-function shaderFolder(): URL {
-  const candidates = ['../../shaders/', '../shaders/', '../../../shaders/'].map(path => new URL(path, import.meta.url))
-  return candidates.find(folder => existsSync(new URL('embedding.wgsl', folder))) ?? candidates[0]!
 }
 
 export async function readShaders(): Promise<ShaderTexts> {

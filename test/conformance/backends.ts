@@ -5,7 +5,7 @@ import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
 import type { KernelFeatures } from '../../engine/backends/webgpu/shader-assembly.ts'
 import type { WebGpuOptions } from '../../main/engine-process/webgpu-device.ts'
 import { createTestWasmBackend } from '../wasm-backend.ts'
-import { createTestWebGpuBackend } from '../webgpu-backend.ts'
+import { createTestWebGpuBackend, noWebGpuReason } from '../webgpu-backend.ts'
 
 export interface BackendUnderTest {
   name: string
@@ -13,6 +13,8 @@ export interface BackendUnderTest {
   flushesDenormals: boolean
   /** A token of the embedded model takes it a tenth of a second: the long tests leave it out. */
   isSlow: boolean
+  /** It reads a few tokens of the embedded model a second: the long tests read less. */
+  readsSlowly: boolean
   create(): Promise<Backend>
 }
 
@@ -20,6 +22,7 @@ export const REFERENCE: BackendUnderTest = {
   name: 'reference',
   flushesDenormals: false,
   isSlow: true,
+  readsSlowly: false,
   create: async () => createReferenceBackend(),
 }
 
@@ -27,6 +30,7 @@ const wasm = (kernel: KernelVariant, threads: number): BackendUnderTest => ({
   name: `wasm, ${kernel}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
   flushesDenormals: false,
   isSlow: false,
+  readsSlowly: false,
   create: () => createTestWasmBackend({ threads, kernel }),
 })
 
@@ -37,7 +41,8 @@ export const WASM = wasm('relaxed-simd-int16', 2)
 export const webgpu = (what: string, options: WebGpuOptions = {}): BackendUnderTest => ({
   name: `webgpu${what}`,
   flushesDenormals: true,
-  isSlow: true,
+  isSlow: false,
+  readsSlowly: true,
   create: () => createTestWebGpuBackend(options),
 })
 
@@ -54,8 +59,12 @@ export const WEBGPU_VARIANTS = [
   webgpu(', split products', kernels({ isFused: false })),
 ]
 
+/** Those of the GPU, where there is one: webgpu.test.ts says when there is none. */
+export const withWebGpu = (...backends: BackendUnderTest[]): BackendUnderTest[] =>
+  noWebGpuReason === null ? backends : []
+
 export const BACKENDS: BackendUnderTest[] = [
-  WEBGPU,
+  ...withWebGpu(WEBGPU),
   REFERENCE,
   WASM,
   wasm('relaxed-simd', 2),

@@ -10,6 +10,7 @@ import {
 } from '../../engine/backends/backend.ts'
 import { firstBitDifference } from '../../engine/conformance/compare.ts'
 import { EngineError } from '../../engine/errors.ts'
+import { noWebGpuReason } from '../webgpu-backend.ts'
 import { WEBGPU, webgpu } from './backends.ts'
 import { argMax } from './compare.ts'
 import { randomModel } from './random-model.ts'
@@ -21,7 +22,7 @@ const DRAW: DeviceSampling = { ...GREEDY_ON_DEVICE, temperature: 1.5, topK: 20, 
 // A row that does not fit workgroup memory goes by way of the prefill kernels: as if this adapter had little of it.
 const UNFUSED = webgpu(', unfused', { maximumWorkgroupBytes: 12 * 1024 })
 
-describe.each([WEBGPU, UNFUSED])('several tokens ahead on $name', ({ create }) => {
+describe.skipIf(noWebGpuReason !== null).each([WEBGPU, UNFUSED])('several tokens ahead on $name', ({ create }) => {
   let backend: Backend
   let runner: Runner
   beforeAll(async () => {

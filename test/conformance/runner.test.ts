@@ -133,6 +133,46 @@ describe.each(BACKENDS)('runner of $name', ({ create }) => {
       runner.disposeState(stateB)
     })
 
+    it('decodes several sequences in one step as each alone', async () => {
+      if (runner.decodeBatch === undefined) return
+      for (let count = 1; count <= runner.decodeBatchMost!; count++) {
+        const states = Array.from({ length: count }, () => runner.createState())
+        for (const [index, state] of states.entries()) await read(state, TOKENS.slice(index, 3 * index + 1))
+        const copies = states.map(state => runner.cloneState(state))
+        for (let step = 0; step < 3; step++) {
+          const tokens = states.map((_, index) => TOKENS[10 * step + index])
+          const together = (await runner.decodeBatch(states, tokens)).map(logits => logits.slice())
+          for (const [index, copy] of copies.entries()) {
+            const alone = await runner.decode(copy, tokens[index])
+            expect(firstBitDifference(together[index], alone), `${index} of ${count}, step ${step}`).toBe(-1)
+          }
+        }
+        for (const [index, copy] of copies.entries()) {
+          const [together, alone] = [await runner.exportState(states[index]), await runner.exportState(copy)]
+          expect(firstBitDifference(together.values, alone.values)).toBe(-1)
+        }
+        for (const state of [...states, ...copies]) runner.disposeState(state)
+      }
+    })
+
+    it('refuses a batch in which anything is wrong, and leaves every state as it was', async () => {
+      if (runner.decodeBatch === undefined) return
+      const most = runner.decodeBatchMost!
+      const [a, b, gone] = [runner.createState(), runner.createState(), runner.createState()]
+      await read(a, TOKENS.slice(0, 5))
+      const before = (await runner.exportState(a)).values
+      runner.disposeState(gone)
+      const many = Array.from({ length: most + 1 }, () => runner.createState())
+      const batch = async (states: RunnerState[], tokens: number[]) => runner.decodeBatch!(states, tokens)
+      expect(await codeOf(batch([a, b], [1, 97]))).toBe('token-out-of-range')
+      expect(await codeOf(batch([a, gone], [1, 2]))).toBe('session-not-found')
+      expect(await codeOf(batch([a, a], [1, 2]))).toBe('invalid-argument')
+      expect(await codeOf(batch([a, b], [1]))).toBe('invalid-argument')
+      expect(await codeOf(batch(many, TOKENS.slice(0, most + 1)))).toBe('invalid-argument')
+      expect(firstBitDifference((await runner.exportState(a)).values, before)).toBe(-1)
+      for (const state of [a, b, ...many]) runner.disposeState(state)
+    })
+
     it('starts every state from zero, in a slot used before too', async () => {
       for (let round = 0; round < 3; round++) {
         const used = runner.createState()

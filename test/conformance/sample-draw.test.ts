@@ -10,7 +10,7 @@ import { padded, WORKGROUP_SIZE } from '../../engine/backends/webgpu/kernel-shap
 import { createRandom, normal } from '../../engine/conformance/random.ts'
 import { createSampler, type SamplingOptions } from '../../engine/sampling/sampler.ts'
 import { readShaders } from '../../main/engine-process/webgpu-device.ts'
-import { openTestDevice } from '../webgpu-backend.ts'
+import { noWebGpuReason, openTestDevice } from '../webgpu-backend.ts'
 
 const RING = 1024
 /** One for all cases: each compiles the shader anew. More than fit into the sampler's pool. */
@@ -22,11 +22,12 @@ const NO_LIMITS = { maximumBindingBytes: Number.POSITIVE_INFINITY, maximumWorkgr
 
 let gpu: Gpu
 beforeAll(async () => {
+  if (noWebGpuReason !== null) return
   const features = { isPackedDot: false, isFused: false, subgroupSize: 0, workgroups: 8 }
   gpu = new Gpu(await openTestDevice(), await readShaders(), features, NO_LIMITS)
 })
 afterAll(() => {
-  gpu.device.destroy()
+  gpu?.device.destroy()
 })
 
 /** So many tokens drawn from the same logits, one after another. */
@@ -74,7 +75,7 @@ function odds(logits: Float32Array, { temperature, topK, topP, minP }: DeviceSam
   return new Map(kept.slice(0, end).map((token, i) => [token, weights[i] / before]))
 }
 
-describe('draws on the GPU', () => {
+describe.skipIf(noWebGpuReason !== null)('draws on the GPU', () => {
   const cases: [string, Partial<DeviceSampling>][] = [
     ['temperature alone', { temperature: 0.7 }],
     ['top-k', { topK: 40 }],
@@ -125,7 +126,7 @@ describe('draws on the GPU', () => {
 
 const PENALTIES = { repetition: 1, presence: 0, frequency: 0, window: 0, history: [] }
 
-describe('penalties on the GPU', () => {
+describe.skipIf(noWebGpuReason !== null)('penalties on the GPU', () => {
   const cases: [string, SamplingOptions, number][] = [
     ['repetition, all tokens', { repetitionPenalty: 1.3, penaltyWindow: 0 }, 0],
     ['repetition, a window', { repetitionPenalty: 1.3, penaltyWindow: 17 }, 5],

@@ -7,6 +7,7 @@ import { EngineError } from '../../errors.ts'
 import type { Clock, SpawnThread, Thread } from '../../host.ts'
 import type { ModelSource } from '../../model/source.ts'
 import type { Backend, LoadOptions } from '../backend.ts'
+import { MAXIMUM_THREADS } from './kernels/memory-layout.ts'
 import { createMemory, instantiate, type KernelVariant } from './kernels.ts'
 import { loadWeights } from './load.ts'
 import { planModelMemory } from './model-memory.ts'
@@ -24,13 +25,13 @@ export interface WasmBackendOptions {
   spawnThread: SpawnThread | null
   /** Threads in all, the caller's included. */
   threads: number
+  /** Fewer of them decode while that is measured to be faster. Not by default. */
+  adjustThreads?: boolean
   /** 'auto' by default: the fastest that passes its self-test. */
   kernel?: 'auto' | KernelVariant
   /** How long threads wait for one of them before the computation fails; 20 seconds by default. */
   threadTimeoutMs?: number
 }
-
-export const MAXIMUM_THREADS = 64
 
 /** Throws `backend-unavailable` when no kernel (or not the wanted one) works here, `invalid-argument`. */
 export async function createWasmBackend(options: WasmBackendOptions): Promise<Backend> {
@@ -49,7 +50,7 @@ export async function createWasmBackend(options: WasmBackendOptions): Promise<Ba
   return {
     info: {
       name: 'wasm',
-      description: `${variantLabel(variant)}, ${threads} ${threads === 1 ? 'thread' : 'threads'}${reason ? ` (${reason})` : ''}`,
+      description: `${variantLabel(variant)}${reason ? ` (${reason})` : ''}, ${threadsLabel(threads, options.adjustThreads)}`,
       threads,
       kernel: variant,
     },
@@ -66,11 +67,14 @@ export async function createWasmBackend(options: WasmBackendOptions): Promise<Ba
   }
 }
 
+const threadsLabel = (threads: number, adjusts = false): string =>
+  threads === 1 ? '1 thread' : `${adjusts ? 'up to ' : ''}${threads} threads`
+
 async function loadRunner(
   { module, variant }: ChosenKernels,
   source: ModelSource,
   options: LoadOptions,
-  { threads: threadCount, spawnThread, threadTimeoutMs }: WasmBackendOptions,
+  { threads: threadCount, adjustThreads = false, spawnThread, threadTimeoutMs, clock }: WasmBackendOptions,
 ): Promise<WasmRunner> {
   const plan = planModelMemory(source, threadCount)
   let memory: WebAssembly.Memory
@@ -105,5 +109,5 @@ async function loadRunner(
       cause: error,
     })
   }
-  return new WasmRunner(source.config, memory, kernels, plan, threads)
+  return new WasmRunner(source.config, memory, kernels, plan, threads, clock, adjustThreads)
 }

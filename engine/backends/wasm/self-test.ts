@@ -5,6 +5,7 @@
  */
 import { EngineError } from '../../errors.ts'
 import type { Clock } from '../../host.ts'
+import { HEADER_BYTES } from './kernels/memory-layout.ts'
 import {
   createMemory,
   inputGroups,
@@ -133,7 +134,7 @@ const MOST_INPUTS = 4096
 const FLOATS = 203
 
 /** Places in the test memory, behind the header. */
-const WEIGHTS = 4096
+const WEIGHTS = HEADER_BYTES
 const Q = WEIGHTS + matrixBytes(ROWS, MOST_INPUTS)
 const META = Q + TOKENS * MOST_INPUTS
 const OUT = META + 64

@@ -183,7 +183,7 @@ class WeightLoader {
     if (mostRows < 1) throw tooLargeRow(planes * rowBytes, this.gpu.maximumBindingBytes)
     for (let firstRow = 0; firstRow < rows; firstRow += mostRows) {
       const rowCount = Math.min(mostRows, rows - firstRow)
-      const codes = this.buffer(names[0].weight, planes * rowCount * rowBytes)
+      const codes = await this.largeBuffer(names[0].weight, planes * rowCount * rowBytes)
       for (let plane = 0; plane < planes; plane++) {
         const name = names[Math.floor(plane / stacked)].weight
         const tensorRows = rows * stacked
@@ -230,7 +230,7 @@ class WeightLoader {
     const segments: EmbeddingSegment[] = []
     for (let firstRow = 0; firstRow < V; firstRow += mostRows) {
       const rowCount = Math.min(mostRows, V - firstRow)
-      const rows = this.buffer(name, rowCount * rowBytes)
+      const rows = await this.largeBuffer(name, rowCount * rowBytes)
       for (let row = 0; row < rowCount; row += rowsAtOnce) {
         const count = Math.min(rowsAtOnce, rowCount - row)
         const data = isHalf
@@ -253,6 +253,11 @@ class WeightLoader {
     const buffer = this.gpu.buffer(label, bytes, usage)
     this.made.push(buffer)
     return buffer
+  }
+
+  /** Waits until the device has it or says that it has no room: before more is read. Throws `out-of-memory`. */
+  private largeBuffer(label: string, bytes: number): Promise<GPUBuffer> {
+    return this.gpu.checked(() => this.buffer(label, bytes))
   }
 
   private async write(buffer: GPUBuffer, offset: number, data: ArrayBufferView): Promise<void> {

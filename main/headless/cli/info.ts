@@ -56,9 +56,16 @@ export async function info(model: string | undefined, options: InfoOptions, cont
 
 const LABEL_WIDTH = 16
 
+const KIND_NOTES = {
+  software: ' (software: right, but slow)',
+  integrated: ' (integrated)',
+  discrete: ' (discrete)',
+  unknown: '',
+}
+
 const describeAdapter = (adapter: GpuAdapter): string =>
   [
-    `${adapter.name}${adapter.isSoftware ? ' (software: right, but slow)' : ''}`,
+    `${adapter.name}${KIND_NOTES[adapter.kind]}`,
     adapter.subgroupMinSize > 0 ? `subgroups from ${adapter.subgroupMinSize}` : 'no subgroups',
     adapter.hasPackedDot ? 'packed dot products' : 'plain dot products',
     `buffers up to ${formatBytes(adapter.maxBindingBytes)}`,
