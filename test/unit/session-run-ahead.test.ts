@@ -177,10 +177,7 @@ describe('random choice on the device', () => {
       { temperature: 0, topK: 900, penaltyWindow: 5000 },
     ]
     expect(possible.filter(options => !can(options))).toEqual([])
-    const cannot: SamplingOptions[] = [
-      { repetitionPenalty: 1.1, penaltyWindow: 4097 },
-      { logitBias: [[5, -100]] },
-    ]
+    const cannot: SamplingOptions[] = [{ repetitionPenalty: 1.1, penaltyWindow: 4097 }, { logitBias: [[5, -100]] }]
     expect(cannot.filter(can)).toEqual([])
     const seedOf = (seed: number): number => deviceSampling({ temperature: 1 }, seed, 10)!(0, []).seed
     expect(seedOf(2 ** 53 - 1)).toBeLessThan(2 ** 32)
