@@ -1,12 +1,13 @@
 // Choice of the next token with everything a sampler knows but logit biases, in the order of engine/sampling/sampler.ts:
 // penalties, then the likeliest token at temperature 0, else temperature, top-k, top-p, min-p and a draw. One workgroup.
 // Drawn with the Gumbel-max trick: the largest of logit / temperature + noise, the noise a hash of seed, position and token, so
-// that a seed gives the same text again. Notes the token for the next step, for the host and for the penalties to come;
-// NO_NUMBER when a logit is none, ASK_HOST when more tokens are left to choose from than fit in workgroup memory.
+// that a seed gives the same text again. top-k and top-p end at a token, which is found by two histograms, each of 256 bins, and by
+// ranking what is left in a bin. Notes the token for the next step, for the host and for the penalties to come; NO_NUMBER when a
+// logit is none, ASK_HOST when more equal tokens stand at that end than fit in workgroup memory.
 
 struct Sampling {
   temperature: f32,
-  // 0: off. At most WORKGROUP_SIZE.
+  // 0: off.
   top_k: u32,
   // 1: off.
   top_p: f32,
@@ -46,16 +47,23 @@ const NO_NUMBER: u32 = 0xffffffffu;
 const ASK_HOST: u32 = 0xfffffffeu;
 const VECTORS: u32 = (V + 3u) / 4u;
 const CAPACITY: u32 = 1024u;
+const BINS: u32 = 256u;
 // Tokens this many nats below the best one have no measurable probability.
 const NEGLIGIBLE_NATS: f32 = 40.0;
+// Probability masses are summed as whole numbers, in any order: the best token's is this, all tokens' together below 2^32.
+const MASS_ONE: f32 = f32(0x7fffffffu / V);
 
 var<workgroup> candidates: array<Candidate, WORKGROUP_SIZE>;
-var<workgroup> masses: array<f32, WORKGROUP_SIZE>;
+var<workgroup> bins: array<atomic<u32>, BINS>;
 var<workgroup> pool: array<Candidate, CAPACITY>;
-var<workgroup> weights: array<f32, CAPACITY>;
+var<workgroup> pool_amounts: array<u32, CAPACITY>;
 var<workgroup> pool_count: atomic<u32>;
 var<workgroup> not_numbers: atomic<u32>;
-var<workgroup> lane_threshold: f32;
+// The bin where a wanted amount is reached, and the amount before it.
+var<workgroup> reached_bin: u32;
+var<workgroup> reached_before: u32;
+var<workgroup> reached_token: Candidate;
+var<workgroup> total_mass: atomic<u32>;
 
 fn better(a: Candidate, b: Candidate) -> bool {
   return b.token == NONE || (a.token != NONE && (a.value > b.value || (a.value == b.value && a.token < b.token)));
@@ -94,30 +102,136 @@ fn best_of_workgroup(mine: Candidate, lane: u32) -> Candidate {
   return workgroupUniformLoad(&candidates[0]);
 }
 
-fn mass_of_workgroup(mine: f32, lane: u32) -> f32 {
-  workgroupBarrier();
-  masses[lane] = mine;
-  for (var width = WORKGROUP_SIZE / 2u; width > 0u; width >>= 1u) {
-    workgroupBarrier();
-    if (lane < width) {
-      masses[lane] += masses[lane + width];
-    }
-  }
-  return workgroupUniformLoad(&masses[0]);
+// How far below the best, in bins of the first histogram.
+fn distance(value: f32, best: f32) -> f32 {
+  return (best - value) / sampling.temperature * (f32(BINS) / NEGLIGIBLE_NATS);
 }
 
-// Sum of exp((logit - best) / temperature) of the tokens from `threshold` up.
-fn mass_from(threshold: f32, best: f32, lane: u32) -> f32 {
-  var mass = 0.0;
+// What a token adds: 1 of a count, or its probability.
+fn amount_of(value: f32, best: f32, is_mass: bool) -> u32 {
+  if (!is_mass) {
+    return 1u;
+  }
+  return u32(exp((value - best) / sampling.temperature) * MASS_ONE + 0.5);
+}
+
+// Adds the tokens that are better than `end`, or it, into bins; level 0: all of them; 1: those in bin `first_bin`, into its parts.
+fn fill_bins(level: u32, first_bin: u32, best: f32, end: Candidate, is_mass: bool, lane: u32) {
+  workgroupBarrier();
+  for (var bin = lane; bin < BINS; bin += WORKGROUP_SIZE) {
+    atomicStore(&bins[bin], 0u);
+  }
+  workgroupBarrier();
   for (var i = lane; i < VECTORS; i += WORKGROUP_SIZE) {
     let values = penalised(i);
     for (var n = 0u; n < 4u; n++) {
-      if (4u * i + n < V && values[n] >= threshold) {
-        mass += exp((values[n] - best) / sampling.temperature);
+      let candidate = Candidate(values[n], 4u * i + n);
+      let at = distance(candidate.value, best);
+      if (candidate.token < V && at < f32(BINS) && !better(end, candidate)) {
+        if (level == 0u) {
+          atomicAdd(&bins[u32(at)], amount_of(candidate.value, best, is_mass));
+        } else if (u32(at) == first_bin) {
+          atomicAdd(&bins[part_of(at)], amount_of(candidate.value, best, is_mass));
+        }
       }
     }
   }
-  return mass_of_workgroup(mass, lane);
+  workgroupBarrier();
+}
+
+fn part_of(at: f32) -> u32 {
+  return min(u32(fract(at) * f32(BINS)), BINS - 1u);
+}
+
+// The bin at which the sum of the bins, from `before` on, reaches `wanted`; the last that holds anything when it never does.
+fn find_bin(before: u32, wanted: u32, lane: u32) -> u32 {
+  if (lane == 0u) {
+    var sum = before;
+    reached_bin = 0u;
+    reached_before = before;
+    for (var bin = 0u; bin < BINS; bin++) {
+      let amount = atomicLoad(&bins[bin]);
+      if (amount > 0u) {
+        reached_bin = bin;
+        reached_before = sum;
+      }
+      sum += amount;
+      if (sum >= wanted) {
+        break;
+      }
+    }
+  }
+  return workgroupUniformLoad(&reached_bin);
+}
+
+// The token at which the sum of what tokens add, the best first, reaches `wanted`, of those up to `end`. Its token is ASK_HOST when
+// too many are alike.
+fn token_at(wanted: u32, best: f32, end: Candidate, is_mass: bool, lane: u32) -> Candidate {
+  fill_bins(0u, 0u, best, end, is_mass, lane);
+  let bin = find_bin(0u, wanted, lane);
+  let before_bin = workgroupUniformLoad(&reached_before);
+  fill_bins(1u, bin, best, end, is_mass, lane);
+  let part = find_bin(before_bin, wanted, lane);
+  let before_part = workgroupUniformLoad(&reached_before);
+  if (lane == 0u) {
+    atomicStore(&pool_count, 0u);
+    reached_token = Candidate(0.0, NONE);
+  }
+  workgroupBarrier();
+  for (var i = lane; i < VECTORS; i += WORKGROUP_SIZE) {
+    let values = penalised(i);
+    for (var n = 0u; n < 4u; n++) {
+      let candidate = Candidate(values[n], 4u * i + n);
+      let at = distance(candidate.value, best);
+      if (candidate.token < V && at < f32(BINS) && !better(end, candidate) && u32(at) == bin && part_of(at) == part) {
+        let slot = atomicAdd(&pool_count, 1u);
+        if (slot < CAPACITY) {
+          pool[slot] = candidate;
+          pool_amounts[slot] = amount_of(candidate.value, best, is_mass);
+        }
+      }
+    }
+  }
+  let count = workgroupUniformLoad(&pool_count);
+  if (count > CAPACITY) {
+    return Candidate(0.0, ASK_HOST);
+  }
+  for (var i = lane; i < count; i += WORKGROUP_SIZE) {
+    var before = before_part;
+    var is_last = true;
+    for (var other = 0u; other < count; other++) {
+      if (other != i) {
+        let is_better = better(pool[other], pool[i]);
+        before += select(0u, pool_amounts[other], is_better);
+        is_last = is_last && is_better;
+      }
+    }
+    // The first that reaches it, or the very last.
+    if (before < wanted && (before + pool_amounts[i] >= wanted || is_last)) {
+      reached_token = pool[i];
+    }
+  }
+  let reached = workgroupUniformLoad(&reached_token);
+  return Candidate(reached.value, select(reached.token, ASK_HOST, reached.token == NONE));
+}
+
+fn mass_up_to(end: Candidate, best: f32, lane: u32) -> u32 {
+  if (lane == 0u) {
+    atomicStore(&total_mass, 0u);
+  }
+  workgroupBarrier();
+  var mass = 0u;
+  for (var i = lane; i < VECTORS; i += WORKGROUP_SIZE) {
+    let values = penalised(i);
+    for (var n = 0u; n < 4u; n++) {
+      let candidate = Candidate(values[n], 4u * i + n);
+      if (candidate.token < V && !better(end, candidate) && distance(candidate.value, best) < f32(BINS)) {
+        mass += amount_of(candidate.value, best, true);
+      }
+    }
+  }
+  atomicAdd(&total_mass, mass);
+  return workgroupUniformLoad(&total_mass);
 }
 
 // Two rounds of a 32-bit permutation (PCG, M. O'Neill; output RXS-M-XS).
@@ -134,7 +248,7 @@ fn noisy(logit: f32, token: u32) -> Candidate {
   return Candidate(logit / sampling.temperature - log(-log(uniform_number)), token);
 }
 
-// The token that is chosen, in lane 0; the same control flow in all lanes.
+// The token that is chosen; the same control flow in all lanes.
 fn choose(lane: u32) -> u32 {
   var mine = Candidate(0.0, NONE);
   for (var i = lane; i < VECTORS; i += WORKGROUP_SIZE) {
@@ -159,103 +273,31 @@ fn choose(lane: u32) -> u32 {
     return best.token;
   }
 
-  // min-p, and what is too unlikely to matter.
-  var least = best.value - NEGLIGIBLE_NATS * sampling.temperature;
-  if (sampling.min_p > 0.0) {
-    least = max(least, best.value + log(sampling.min_p) * sampling.temperature);
+  // The last token that may be drawn.
+  var end = Candidate(best.value - NEGLIGIBLE_NATS * sampling.temperature, V);
+  if (sampling.top_k > 0u && sampling.top_k < V) {
+    end = token_at(sampling.top_k, best.value, end, false, lane);
   }
-  var threshold = least;
-  let is_pooled = sampling.top_k > 0u || sampling.top_p < 1.0;
-  var wanted_mass = 0.0;
-  if (sampling.top_k > 0u) {
-    // The top_k-th best of the lanes' best: at least top_k logits are not below it.
-    workgroupBarrier();
-    candidates[lane] = mine;
-    workgroupBarrier();
-    var rank = 0u;
-    for (var i = 0u; i < WORKGROUP_SIZE; i++) {
-      rank += select(0u, 1u, i != lane && better(candidates[i], mine));
-    }
-    if (rank + 1u == sampling.top_k && mine.token != NONE) {
-      lane_threshold = mine.value;
-    }
-    threshold = max(threshold, workgroupUniformLoad(&lane_threshold));
-  } else if (sampling.top_p < 1.0) {
-    wanted_mass = sampling.top_p * mass_from(best.value - NEGLIGIBLE_NATS * sampling.temperature, best.value, lane);
-    for (var nats = 2.0; nats < NEGLIGIBLE_NATS; nats *= 2.0) {
-      let higher = best.value - nats * sampling.temperature;
-      if (higher <= least) {
-        break;
-      }
-      if (mass_from(higher, best.value, lane) >= wanted_mass) {
-        threshold = higher;
-        break;
-      }
-    }
+  if (sampling.top_p < 1.0 && end.token != ASK_HOST) {
+    let mass = f32(mass_up_to(end, best.value, lane));
+    end = token_at(max(1u, u32(ceil(sampling.top_p * mass))), best.value, end, true, lane);
   }
+  if (end.token == ASK_HOST) {
+    return ASK_HOST;
+  }
+  let least = select(end.value, max(end.value, best.value + log(sampling.min_p) * sampling.temperature),
+    sampling.min_p > 0.0);
 
   var winner = Candidate(0.0, NONE);
-  if (!is_pooled) {
-    for (var i = lane; i < VECTORS; i += WORKGROUP_SIZE) {
-      let values = penalised(i);
-      for (var n = 0u; n < 4u; n++) {
-        if (4u * i + n < V && values[n] >= threshold) {
-          let drawn = noisy(values[n], 4u * i + n);
-          if (better(drawn, winner)) {
-            winner = drawn;
-          }
-        }
-      }
-    }
-    return best_of_workgroup(winner, lane).token;
-  }
-
   for (var i = lane; i < VECTORS; i += WORKGROUP_SIZE) {
     let values = penalised(i);
     for (var n = 0u; n < 4u; n++) {
-      if (4u * i + n < V && values[n] >= threshold) {
-        let at = atomicAdd(&pool_count, 1u);
-        if (at < CAPACITY) {
-          pool[at] = Candidate(values[n], 4u * i + n);
-          weights[at] = exp((values[n] - best.value) / sampling.temperature);
+      let candidate = Candidate(values[n], 4u * i + n);
+      if (candidate.token < V && candidate.value >= least && !better(end, candidate)) {
+        let drawn = noisy(candidate.value, candidate.token);
+        if (better(drawn, winner)) {
+          winner = drawn;
         }
-      }
-    }
-  }
-  let count = workgroupUniformLoad(&pool_count);
-  if (count > CAPACITY) {
-    return ASK_HOST;
-  }
-  if (sampling.top_k > 0u) {
-    // top-p counts on from what top-k leaves.
-    var mass = 0.0;
-    for (var i = lane; i < count; i += WORKGROUP_SIZE) {
-      var rank = 0u;
-      for (var other = 0u; other < count; other++) {
-        rank += select(0u, 1u, other != i && better(pool[other], pool[i]));
-      }
-      mass += select(0.0, weights[i], rank < sampling.top_k);
-    }
-    wanted_mass = sampling.top_p * mass_of_workgroup(mass, lane);
-  }
-  for (var i = lane; i < count; i += WORKGROUP_SIZE) {
-    let candidate = pool[i];
-    var rank = 0u;
-    // The pool's order is another every time, so the sum is taken in fixed point.
-    var parts_before = 0u;
-    for (var other = 0u; other < count; other++) {
-      if (other != i && better(pool[other], candidate)) {
-        rank += 1u;
-        parts_before += u32(weights[other] * 0x1p20f + 0.5);
-      }
-    }
-    let mass_before = f32(parts_before) * 0x1p-20f;
-    let is_kept = rank == 0u || ((sampling.top_k == 0u || rank < sampling.top_k)
-      && (sampling.top_p >= 1.0 || mass_before < wanted_mass) && candidate.value >= least);
-    if (is_kept) {
-      let drawn = noisy(candidate.value, candidate.token);
-      if (better(drawn, winner)) {
-        winner = drawn;
       }
     }
   }
@@ -265,9 +307,7 @@ fn choose(lane: u32) -> u32 {
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(local_invocation_index) lane: u32) {
   if (lane == 0u) {
-    atomicStore(&pool_count, 0u);
     atomicStore(&not_numbers, 0u);
-    lane_threshold = -0x1.fffffep+127f;
   }
   workgroupBarrier();
   let token = choose(lane);

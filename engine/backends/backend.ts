@@ -98,7 +98,7 @@ export interface Runner {
    * host. `start` is the token to feed first, or the logits [V] to sample the first token from. Returns how many tokens
    * `onToken` got. The state has then read `start` and all of these but the last, however far the device had run ahead;
    * after 'drop' it lacks the token before the dropped one too (`start` itself, when the first is dropped). 0, and the
-   * state is as before, when the device cannot sample the next token: too many are left to choose from.
+   * state is as before, when the device cannot sample the next token: too many are equally likely.
    * Throws `token-out-of-range`, `sampling-invalid`, `tensor-not-finite`, `backend-failed`.
    */
   readonly decodeMany?:
@@ -110,15 +110,14 @@ export interface Runner {
   dispose(): Promise<void>
 }
 
-/** Limits of what a device samples. */
-export const MAX_DEVICE_TOP_K = 256
+/** Tokens that penalties look back at on a device. */
 export const MAX_DEVICE_PENALTY_WINDOW = 4096
 
 /** What a device can sample by itself: everything but logit biases. As in sampling/sampler.ts, in that order. */
 export interface DeviceSampling {
   /** 0 is greedy. */
   temperature: number
-  /** 0 is off; at most MAX_DEVICE_TOP_K. */
+  /** 0 is off. */
   topK: number
   /** 1 is off. */
   topP: number

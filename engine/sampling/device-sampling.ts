@@ -1,5 +1,5 @@
-/** Sampling options as a device takes them: all but logit biases, very long penalty windows and very large top-k. */
-import { type DeviceSampling, MAX_DEVICE_PENALTY_WINDOW, MAX_DEVICE_TOP_K } from '../backends/backend.ts'
+/** Sampling options as a device takes them: all but logit biases and very long penalty windows. */
+import { type DeviceSampling, MAX_DEVICE_PENALTY_WINDOW } from '../backends/backend.ts'
 import { DEFAULT_PENALTY_WINDOW, type SamplingOptions } from './sampler.ts'
 
 /**
@@ -22,7 +22,6 @@ export function deviceSampling(options: SamplingOptions, seed: number, vocabular
   const isPenalised = repetition !== 1 || presence !== 0 || frequency !== 0
   const topK = (options.topK ?? 0) < vocabularySize ? (options.topK ?? 0) : 0
   if (logitBias.length > 0 || (isPenalised && window > MAX_DEVICE_PENALTY_WINDOW)) return null
-  if (temperature > 0 && topK > MAX_DEVICE_TOP_K) return null
   const draw = temperature > 0 ? { temperature, topK, topP, minP } : { temperature, topK: 0, topP: 1, minP: 0 }
   return (tokenCount, history) => ({
     ...draw,

@@ -80,7 +80,9 @@ describe.skipIf(noWebGpuReason !== null)('draws on the GPU', () => {
     ['temperature alone', { temperature: 0.7 }],
     ['top-k', { topK: 40 }],
     ['top-k of 1', { topK: 1 }],
-    ['top-k of as many as there are lanes', { topK: 256, temperature: 2 }],
+    ['top-k of many', { topK: 700, temperature: 2 }],
+    ['top-k of more than there are', { topK: 5000, temperature: 2 }],
+    ['top-p of nearly all', { topP: 0.999, temperature: 3 }],
     ['top-p', { topP: 0.9, temperature: 0.5 }],
     ['top-p of 0', { topP: 0 }],
     ['min-p', { minP: 0.1 }],
@@ -109,7 +111,7 @@ describe.skipIf(noWebGpuReason !== null)('draws on the GPU', () => {
     expect(await draw(logits, { topK: 40, drawn: 30 }, 34)).toEqual(first.slice(30))
   })
 
-  it('asks the host when too many tokens are left', async () => {
+  it('asks the host when too many tokens are equally likely', async () => {
     expect(await draw(new Float32Array(V), { topP: 0.99 }, 1)).toEqual([ASK_HOST])
     expect(await draw(new Float32Array(V), { topK: 20 }, 1)).toEqual([ASK_HOST])
   })

@@ -347,6 +347,37 @@ describe('chat', () => {
   })
 })
 
+describe('chat on a terminal', () => {
+  /** `script` of util-linux gives a program a terminal of its own. */
+  const hasScript = process.platform === 'linux' && existsSync('/usr/bin/script')
+
+  it.skipIf(!hasScript)('takes pasted lines for one message; Ctrl-C clears the line, then leaves', async () => {
+    const transcript = join(folder, 'pasted.json')
+    const command = `'${process.execPath}' '${launcher}' chat --greedy --max-tokens 2`
+    const child = spawn('/usr/bin/script', ['-qefc', command, '/dev/null'], { cwd: folder })
+    let shown = ''
+    child.stdout.setEncoding('utf8').on('data', text => {
+      shown += text
+    })
+    const closed = new Promise(resolve => child.once('close', resolve))
+    /** Types once the terminal shows `after`, looking only at what is new. */
+    const type = async (after: string, text: string) => {
+      await expect.poll(() => shown, { timeout: 20_000 }).toContain(after)
+      shown = ''
+      child.stdin.write(text)
+    }
+    await type('› ', '\x1b[200~first\r/second\rthird\x1b[201~\r')
+    await type('tokens/s', `/save ${transcript}\r`)
+    await type('Saved', 'unfinished\x03')
+    await type('› ', '\x03')
+    await type('leaves', '\x03')
+    expect(await closed).toBe(130)
+    const [message, ...others] = JSON.parse(readFileSync(transcript, 'utf8'))
+    expect(message).toEqual({ role: 'user', content: 'first\n/second\nthird' })
+    expect(others).toHaveLength(1)
+  })
+})
+
 describe('launcher', () => {
   const olderNode = ['/usr/bin/node', '/usr/local/bin/node'].find(existsSync)
 

@@ -6,10 +6,9 @@ import {
   type DevicePenalties,
   type DeviceSampling,
   MAX_DEVICE_PENALTY_WINDOW,
-  MAX_DEVICE_TOP_K,
 } from '../backend.ts'
 
-/** What the shader notes instead of a token when more tokens are left to choose from than it can hold. */
+/** What the shader notes instead of a token when more equally likely tokens stand where top-k or top-p end than it can hold. */
 export const ASK_HOST = 0xfffffffe
 
 /** The uniform, and where there are penalties the counts [V] and the window. */
@@ -40,7 +39,7 @@ export function checkDeviceSampling({ sampling, maxTokens }: DecodeManyOptions, 
   if (
     temperature >= 0 &&
     Number.isFinite(temperature) &&
-    whole(topK, MAX_DEVICE_TOP_K) &&
+    whole(topK, 2 ** 32 - 1) &&
     fraction(topP) &&
     fraction(minP) &&
     (penalties === null || arePenalties(penalties)) &&
@@ -52,7 +51,7 @@ export function checkDeviceSampling({ sampling, maxTokens }: DecodeManyOptions, 
     return
   }
   throw new EngineError('sampling-invalid', 'These sampling options cannot run on the graphics processor.', {
-    expected: `temperature from 0, top-k up to ${MAX_DEVICE_TOP_K}, a penalty window up to ${MAX_DEVICE_PENALTY_WINDOW}, at least one token`,
+    expected: `temperature from 0, a penalty window up to ${MAX_DEVICE_PENALTY_WINDOW}, at least one token`,
     actual: JSON.stringify({ temperature, topK, topP, minP, seed, drawn, maxTokens, window: penalties?.window }),
   })
 }
