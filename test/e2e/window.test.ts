@@ -111,6 +111,17 @@ describe.skipIf(noChromiumReason !== null)(
       expect(copied.endsWith('}')).toBe(true)
     })
 
+    it('writes from right to left where the text does', async () => {
+      host.script('> ציטוט קצר\n\n- פריט\n\n  ועוד\n\nAnd English.')
+      await say('שלום, מי אתה?')
+      await replyWith('complete')
+      const directionOf = (selector: string) =>
+        page.locator(selector).evaluate(element => getComputedStyle(element).direction)
+      for (const selector of ['.question', '.prose blockquote', '.prose ul', '.header-title', '.chats-open'])
+        expect(await directionOf(selector), selector).toBe('rtl')
+      expect(await directionOf('.prose > p')).toBe('ltr')
+    })
+
     it('shows what a model wrote and never runs or fetches it', async () => {
       host.script(HOSTILE)
       host.setPace(2000)
@@ -130,6 +141,8 @@ describe.skipIf(noChromiumReason !== null)(
       host.setPace(40)
       await say('Tell me a story')
       await page.getByText('tokens/s').first().waitFor()
+      await lastReply().getByText('first token 38 ms').waitFor()
+      expect(await lastReply().getAttribute('data-status')).toBe('streaming')
       await lastReply().getByText('in a big forest').waitFor()
       const early = await lastReply().locator('.prose').innerText()
       await page.waitForFunction(
@@ -330,6 +343,7 @@ describe.skipIf(noChromiumReason !== null)(
       cut()
       const banner = page.getByText('Tern’s background process does not answer.')
       await banner.waitFor()
+      await page.locator('.model-name[data-phase="lost"]').waitFor()
       await composer().fill('written meanwhile')
       expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true)
       await screenshot(page, 'disconnected-light')

@@ -235,7 +235,7 @@ function statistics(last: Reply | null, memory: EngineMemory, loaded: LoadedMode
     ['backend', `${loaded.backend.name}: ${loaded.backend.description}`],
     ['last reply', last === null ? 'none yet' : figures(last)],
     ['prefill', formatRate(last?.stats.prefillTokensPerSecond ?? null)],
-    ['weights', formatBytes(memory.weightBytes)],
+    ['weights', `${formatBytes(memory.weightBytes)}${memory.isGpuMemory ? ', in GPU memory' : ''}`],
     ['state', `${formatBytes(memory.stateBytesPerSession)}, whatever the length of the conversation`],
     ['scratch', formatBytes(memory.scratchBytes)],
     ['process', memory.processRssBytes === null ? '–' : formatBytes(memory.processRssBytes)],

@@ -59,9 +59,10 @@ function Reply({ message, isLast, live }: MessageProps) {
     >
       {message.content === '' ? null : <Markdown text={message.content} streaming={inFlight} />}
       {inFlight && message.content === '' ? <Waiting live={live} /> : null}
+      {message.notice === undefined ? null : <p className="outcome">{message.notice}</p>}
       {inFlight ? null : <Outcome message={message} />}
       <footer className="reply-footer" data-last={isLast}>
-        {inFlight ? <LiveFigures live={live} /> : <Actions message={message} isLast={isLast} />}
+        {inFlight ? <LiveFigures message={message} live={live} /> : <Actions message={message} isLast={isLast} />}
       </footer>
     </article>
   )
@@ -169,11 +170,12 @@ function Figures({ message }: { message: ChatMessage }) {
   )
 }
 
-function LiveFigures({ live }: { live: LiveReply | null }) {
+function LiveFigures({ message: { stats }, live }: { message: ChatMessage; live: LiveReply | null }) {
   if (live === null || live.generatedTokens === 0) return null
   return (
     <ul className="figures" aria-label={strings.reply.figures}>
       {live.tokensPerSecond === null ? null : <li>{strings.reply.rate(formatRate(live.tokensPerSecond))}</li>}
+      {stats === null ? null : <li>{strings.reply.firstToken(formatDuration(stats.ttftMs))}</li>}
       <li>{strings.reply.tokens(live.generatedTokens)}</li>
     </ul>
   )
