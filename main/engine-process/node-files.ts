@@ -41,9 +41,9 @@ class NodeFile implements ByteSource {
     this.size = size
   }
 
-  async read(offset: number, length: number): Promise<Uint8Array> {
+  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     if (offset < 0 || length < 0 || offset + length > this.size) throw this.#truncated(offset, length)
-    const bytes = new Uint8Array(length)
+    const bytes = into ?? new Uint8Array(length)
     let done = 0
     while (done < length) {
       let bytesRead: number
