@@ -1,16 +1,26 @@
 /**
- * How fast a backend runs a model: load, first token, decode, prefill, and what memory alone allows, measured in one go
- * so that the figures can be held against each other. Machines are noisy: every rate is the best of several runs. It
- * makes no models and knows no process: clock and memory figures arrive as arguments.
+ * How fast a backend runs a model: load, first token, decode, prefill, and what memory alone allows. Machines are noisy,
+ * so all of it is measured in rounds, one run of each a round, and every rate is told as the best and the median round:
+ * figures of one call can be held against each other. It makes no models and knows no process: clock and memory figures
+ * arrive as arguments.
  */
-import type { Backend, Runner } from './backends/backend.ts'
+import {
+  type Backend,
+  type DeviceSampling,
+  GREEDY_ON_DEVICE,
+  type Runner,
+  type RunnerMemory,
+  type RunnerState,
+} from './backends/backend.ts'
 import { cancelled } from './errors.ts'
-import type { CancelSignal, Clock, YieldToHost } from './host.ts'
+import type { CancelSignal, Clock, MaybePromise, YieldToHost } from './host.ts'
 import type { ModelSource } from './model/source.ts'
 import { MODEL_NAMES } from './model/tensor-names.ts'
 
 export interface BenchHost {
   clock: Clock
+  /** Resident memory of this process now, bytes. */
+  rssBytes(): number
   /** Largest resident memory of this process so far, bytes. */
   peakRssBytes(): number
   yieldToHost: YieldToHost
@@ -21,33 +31,51 @@ export interface BenchOptions {
   decodeTokens?: number
   /** Tokens of one prefill run. Default 512. */
   prefillTokens?: number
-  /** Runs of each, the best of which counts. Default 3. */
-  repeats?: number
+  /** Default 3. */
+  rounds?: number
+  /** Sequences decoded side by side, where the backend can. Default none. */
+  batchSizes?: readonly number[]
   onProgress?(stage: string, fraction: number): void
   signal?: CancelSignal
 }
 
+/** The same thing measured once a round. */
+export interface Rate {
+  best: number
+  median: number
+}
+
 export interface BenchFigures {
-  decodeTokensPerSecond: number
-  prefillTokensPerSecond: number
+  decodeTokensPerSecond: Rate
+  prefillTokensPerSecond: Rate
+  /** Several tokens ahead, sampled on the device in several ways; empty where the backend samples on the host. */
+  queuedDecode: { sampling: string; tokensPerSecond: Rate }[]
+  /** All sequences together; empty where the backend decodes one at a time. */
+  batchedDecode: { sequences: number; tokensPerSecond: Rate }[]
   /** Weights that a decode step reads. */
   bytesReadPerToken: number
-  /** Reading the same weights with the same threads and doing nothing else; 0 where the backend cannot measure it. */
-  memoryReadBytesPerSecond: number
-  peakRssBytes: number
-  loadMs: number
-  /** From the loaded model to the logits after 16 tokens, cold. */
-  firstTokenMs: number
-  /** Decode speed over what reading the weights alone allows; null where that is not known. */
-  memoryLimitRatio: number | null
+  /** Reading the same weights as often, with the same threads, and doing nothing else; null where it cannot be measured. */
+  memoryReadBytesPerSecond: Rate | null
+  /** Decode speed over what reading the weights alone allows, of the same round; null where that is not known. */
+  memoryLimitRatio: Rate | null
   /** Matrix products alone, without norms, gates and quantisation; null where the backend cannot run them alone. */
   products: {
     /** One token. */
-    gemvWeightsPerSecond: number
-    gemvBytesPerSecond: number
+    gemvWeightsPerSecond: Rate
+    gemvBytesPerSecond: Rate
     /** A prefill chunk. */
-    gemmMultiplyAddsPerSecond: number
+    gemmMultiplyAddsPerSecond: Rate
   } | null
+  loadMs: number
+  /** Largest resident memory up to the end of loading. */
+  loadPeakRssBytes: number
+  /** From the loaded model to the logits after 16 tokens, cold. */
+  firstTokenMs: number
+  /** After all rounds, with the model loaded. */
+  rssBytes: number
+  peakRssBytes: number
+  /** What the backend counts as its own, at the same time. */
+  memory: RunnerMemory
 }
 
 /** What a runner offers when its kernels can be measured apart. */
@@ -63,7 +91,16 @@ export interface MeasurableRunner extends Runner {
 
 export const isMeasurable = (runner: Runner): runner is MeasurableRunner => 'runProducts' in runner
 
+type DecodeBatch = (states: RunnerState[], tokens: number[]) => MaybePromise<unknown>
+const decodeBatchOf = (runner: Runner): DecodeBatch | null =>
+  'decodeBatch' in runner && typeof runner.decodeBatch === 'function'
+    ? (runner.decodeBatch.bind(runner) as DecodeBatch)
+    : null
+
 const FIRST_TOKENS = 16
+/** Decoded before the rounds, so that kernels run as the host's compiler leaves them in the end. */
+const WARM_UP_TOKENS = 8
+const BATCHED_STEPS = 16
 
 /** Loads `source`, measures and disposes the runner. Throws what loading throws, and `cancelled`. */
 export async function benchModel(
@@ -73,96 +110,197 @@ export async function benchModel(
   options: BenchOptions = {},
 ): Promise<BenchFigures> {
   const { clock } = host
-  const { decodeTokens = 64, prefillTokens = 512, repeats = 3, signal } = options
-  const steps = 4 * repeats + 2
-  let step = 0
-  const next = async (stage: string): Promise<void> => {
-    await host.yieldToHost()
-    if (signal?.aborted) throw cancelled()
-    options.onProgress?.(stage, step++ / steps)
-  }
-  /** Tokens, or whatever `work` counts, a second. */
-  const bestRate = async (stage: string, runs: number, work: () => number | Promise<number>): Promise<number> => {
-    let best = 0
-    for (let run = 0; run < runs; run++) {
-      await next(stage)
-      const startMs = clock.nowMs()
-      const amount = await work()
-      best = Math.max(best, amount / Math.max(clock.nowMs() - startMs, 1e-3))
-    }
-    return best * 1000
-  }
-
-  await next('load')
+  const { signal, onProgress } = options
+  onProgress?.('load', 0)
   const loadStartMs = clock.nowMs()
   const runner = await backend.load(source, { ...(signal && { signal }) })
   try {
     const loadMs = clock.nowMs() - loadStartMs
-    const tokens = (count: number) => Array.from({ length: count }, (_, t) => (t * 7919) % source.config.vocabularySize)
+    const loadPeakRssBytes = host.peakRssBytes()
+
     const state = runner.createState()
-
-    await next('first token')
     const firstStartMs = clock.nowMs()
-    await runner.prefill(state, tokens(FIRST_TOKENS), { logits: 'last' })
+    await runner.prefill(state, variedTokens(FIRST_TOKENS, source), { logits: 'last' })
     const firstTokenMs = clock.nowMs() - firstStartMs
+    for (const token of variedTokens(WARM_UP_TOKENS, source)) await runner.decode(state, token)
 
-    const decode = async () => {
-      for (let t = 0; t < decodeTokens; t++) {
-        if (signal?.aborted) throw cancelled()
-        const logits = runner.decode(state, (t * 7919) % source.config.vocabularySize)
-        if (logits instanceof Promise) await logits
-      }
-      return decodeTokens
-    }
-    const decodeTokensPerSecond = await bestRate('decode', repeats, decode)
-
-    let memoryReadBytesPerSecond = 0
-    let products: BenchFigures['products'] = null
-    let bytesReadPerToken = storedBytesReadPerToken(source)
-    if (isMeasurable(runner)) {
-      bytesReadPerToken = runner.bytesReadPerToken
-      memoryReadBytesPerSecond = await bestRate('memory', 2 * repeats, () => runner.readWeights(4))
-      const gemv = await bestRate('matrix products', repeats, () => {
-        let weights = 0
-        for (let run = 0; run < 8; run++) weights += runner.runProducts(1)
-        return weights
-      })
-      products = {
-        gemvWeightsPerSecond: gemv,
-        gemvBytesPerSecond: gemv / 4,
-        gemmMultiplyAddsPerSecond: await bestRate('matrix products', repeats, () =>
-          runner.runProducts(runner.chunkTokens),
-        ),
-      }
-    }
-
-    const prefillTokensPerSecond = await bestRate('prefill', repeats, async () => {
-      const fresh = runner.createState()
-      await runner.prefill(fresh, tokens(prefillTokens), {
-        logits: 'last',
-        onProgress: host.yieldToHost,
-        ...(signal && { signal }),
-      })
-      runner.disposeState(fresh)
-      return prefillTokens
-    })
-    options.onProgress?.('done', 1)
-
+    const works = roundOf(runner, state, source, host, options)
+    const rounds = await measureRounds(works, host, options)
+    onProgress?.('done', 1)
     return {
-      decodeTokensPerSecond,
-      prefillTokensPerSecond,
-      bytesReadPerToken,
-      memoryReadBytesPerSecond,
-      peakRssBytes: host.peakRssBytes(),
+      ...ratesOf(rounds, runner, source),
       loadMs,
+      loadPeakRssBytes,
       firstTokenMs,
-      memoryLimitRatio:
-        memoryReadBytesPerSecond > 0 ? (decodeTokensPerSecond * bytesReadPerToken) / memoryReadBytesPerSecond : null,
-      products,
+      rssBytes: host.rssBytes(),
+      peakRssBytes: host.peakRssBytes(),
+      memory: runner.memory(),
     }
   } finally {
     await runner.dispose()
   }
+}
+
+/** Ids from all over the vocabulary: a real text does not read one row of the embedding all the time. */
+const variedTokens = (count: number, { config }: ModelSource): number[] =>
+  Array.from({ length: count }, (_, t) => (t * 7919) % config.vocabularySize)
+
+/** What is done once a round: it counts what it did, in the unit of its rate. */
+interface Work {
+  stage: string
+  run(): MaybePromise<number>
+}
+
+/** More than in single steps: the queue fills first. */
+const QUEUED_TOKENS_RATIO = 4
+const DRAWN_ON_DEVICE: DeviceSampling = { ...GREEDY_ON_DEVICE, temperature: 0.8, seed: 1 }
+/** The last with all that chats use. */
+const DEVICE_SAMPLINGS: { name: string; sampling: DeviceSampling }[] = [
+  { name: 'greedy', sampling: GREEDY_ON_DEVICE },
+  { name: 'top-k 40', sampling: { ...DRAWN_ON_DEVICE, topK: 40 } },
+  {
+    name: 'top-p, min-p, penalty',
+    sampling: {
+      ...DRAWN_ON_DEVICE,
+      topP: 0.95,
+      minP: 0.1,
+      penalties: { repetition: 1, presence: 0, frequency: 0.1, window: 256, history: [] },
+    },
+  },
+]
+const queuedStage = (sampling: string): string => `decode ahead, ${sampling}`
+
+const batchStage = (sequences: number): string => `decode, ${sequences} sequences`
+
+function roundOf(runner: Runner, state: RunnerState, source: ModelSource, host: BenchHost, options: BenchOptions) {
+  const { decodeTokens = 64, prefillTokens = 512, batchSizes = [], signal } = options
+  const decode = async () => {
+    for (const token of variedTokens(decodeTokens, source)) {
+      if (signal?.aborted) throw cancelled()
+      const logits = runner.decode(state, token)
+      if (logits instanceof Promise) await logits
+    }
+    return decodeTokens
+  }
+  const prefill = async () => {
+    const fresh = runner.createState()
+    await runner.prefill(fresh, variedTokens(prefillTokens, source), {
+      logits: 'last',
+      onProgress: host.yieldToHost,
+      ...(signal && { signal }),
+    })
+    runner.disposeState(fresh)
+    return prefillTokens
+  }
+
+  const works: Work[] = [{ stage: 'decode', run: decode }]
+  if (isMeasurable(runner)) {
+    works.push(
+      { stage: 'memory', run: () => runner.readWeights(decodeTokens) },
+      {
+        stage: 'products of a token',
+        run: () => {
+          let weights = 0
+          for (let run = 0; run < decodeTokens; run++) weights += runner.runProducts(1)
+          return weights
+        },
+      },
+    )
+  }
+  if (runner.decodeMany) {
+    const maxTokens = QUEUED_TOKENS_RATIO * decodeTokens
+    for (const { name, sampling } of DEVICE_SAMPLINGS) {
+      const queued = { sampling, maxTokens, onToken: (): 'feed' => 'feed', ...(signal && { signal }) }
+      works.push({ stage: queuedStage(name), run: () => runner.decodeMany!(state, 1, queued) })
+    }
+  }
+  const decodeBatch = decodeBatchOf(runner)
+  if (decodeBatch) {
+    for (const sequences of batchSizes) {
+      works.push({
+        stage: batchStage(sequences),
+        run: async () => {
+          const states = Array.from({ length: sequences }, () => runner.createState())
+          for (const token of variedTokens(BATCHED_STEPS, source)) {
+            if (signal?.aborted) throw cancelled()
+            await decodeBatch(
+              states,
+              states.map(() => token),
+            )
+          }
+          for (const each of states) runner.disposeState(each)
+          return sequences * BATCHED_STEPS
+        },
+      })
+    }
+  }
+  if (isMeasurable(runner)) {
+    works.push({ stage: 'products of a chunk', run: () => runner.runProducts(runner.chunkTokens) })
+  }
+  works.push({ stage: 'prefill', run: prefill })
+  return works
+}
+
+/** Per stage, one rate a round, in units a second. */
+type Rounds = Map<string, number[]>
+
+/** Throws `cancelled`. */
+async function measureRounds(works: Work[], host: BenchHost, options: BenchOptions): Promise<Rounds> {
+  const { rounds = 3, onProgress, signal } = options
+  const rates: Rounds = new Map(works.map(({ stage }) => [stage, []]))
+  for (let round = 0; round < rounds; round++) {
+    for (const [w, { stage, run }] of works.entries()) {
+      await host.yieldToHost()
+      if (signal?.aborted) throw cancelled()
+      onProgress?.(stage, (round + w / works.length) / rounds)
+      const startMs = host.clock.nowMs()
+      const amount = await run()
+      rates.get(stage)!.push((amount / Math.max(host.clock.nowMs() - startMs, 1e-3)) * 1000)
+    }
+  }
+  return rates
+}
+
+function ratesOf(rounds: Rounds, runner: Runner, source: ModelSource) {
+  const rate = (stage: string): Rate | null => (rounds.has(stage) ? rateOf(rounds.get(stage)!) : null)
+  const bytesReadPerToken = isMeasurable(runner) ? runner.bytesReadPerToken : storedBytesReadPerToken(source)
+  const decodes = rounds.get('decode')!
+  const reads = rounds.get('memory')
+  const gemv = rate('products of a token')
+  const gemm = rate('products of a chunk')
+  return {
+    decodeTokensPerSecond: rateOf(decodes),
+    prefillTokensPerSecond: rate('prefill')!,
+    queuedDecode: DEVICE_SAMPLINGS.flatMap(({ name }) => {
+      const tokensPerSecond = rate(queuedStage(name))
+      return tokensPerSecond === null ? [] : [{ sampling: name, tokensPerSecond }]
+    }),
+    batchedDecode: [...rounds.keys()].flatMap(stage => {
+      const sequences = /^decode, (\d+) sequences$/.exec(stage)?.[1]
+      return sequences === undefined ? [] : [{ sequences: Number(sequences), tokensPerSecond: rate(stage)! }]
+    }),
+    bytesReadPerToken,
+    memoryReadBytesPerSecond: rate('memory'),
+    memoryLimitRatio: reads
+      ? rateOf(reads.map((bytesPerSecond, round) => (decodes[round] * bytesReadPerToken) / bytesPerSecond))
+      : null,
+    products:
+      gemv && gemm
+        ? {
+            gemvWeightsPerSecond: gemv,
+            gemvBytesPerSecond: { best: gemv.best / 4, median: gemv.median / 4 },
+            gemmMultiplyAddsPerSecond: gemm,
+          }
+        : null,
+  }
+}
+
+/** Of at least one round; of an even number, the median is the mean of the middle two. */
+export function rateOf(values: readonly number[]): Rate {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = (sorted.length - 1) / 2
+  const median = (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2
+  return { best: sorted.at(-1)!, median }
 }
 
 /** All tensors but the embedding, as the file stores them. */

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { underNode24 } from '../main/headless/node24.mjs'
+import { installSoftwareDriver } from './install-software-driver.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const say = line => process.stdout.write(`${line}\n`)
@@ -20,18 +21,21 @@ await underNode24(import.meta.url, async () => {
   const folders = [dirname(process.execPath), join(root, 'node_modules', '.bin'), process.env.PATH]
   process.env.PATH = folders.join(delimiter)
 
-  const missing = await installBrowser()
+  const missing = [
+    ['the end-to-end tests need Chromium.', await installBrowser()],
+    ['the WebGPU tests need a software GPU.', await installSoftwareDriver(say)],
+  ].flatMap(([what, how]) => (how === null ? [] : [`${what} ${how}`]))
   const isClean = checkSources()
   const tests = runTests(process.argv.slice(2))
 
   say('')
   if (!isClean) say('Types or lint failed (npm run check): see above.')
   for (const line of tests?.skippedGroups ?? []) say(`Skipped: ${line}`)
-  if (missing !== null) say(`${inCi ? 'Failed' : 'Skipped'}: the end-to-end tests need Chromium. ${missing}`)
+  for (const line of missing) say(`${inCi ? 'Failed' : 'Skipped'}: ${line}`)
   if (tests?.failed === 0 && !tests.isSuccess) say('Something outside the tests failed: see above.')
   if (tests === null) say('The tests did not run to their end: see above.')
   else say(`${tests.passed} passed, ${tests.failed} failed, ${tests.skipped} skipped`)
-  process.exitCode = isClean && tests?.isSuccess && !(inCi && missing !== null) ? 0 : 1
+  process.exitCode = isClean && tests?.isSuccess && !(inCi && missing.length > 0) ? 0 : 1
 })
 
 /** Sees to a Chromium for the end-to-end tests. Returns null, or the sentence that says how to get it. */

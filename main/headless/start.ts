@@ -37,6 +37,8 @@ export async function start(args: readonly string[]): Promise<number> {
       open: options.open,
       ...(options.modelPath === undefined ? {} : { modelPath: options.modelPath }),
       ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...(options.backend === undefined ? {} : { backend: options.backend }),
+      ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
       ...(options.port === undefined ? {} : { port: options.port }),
     })
     return 0

@@ -11,11 +11,18 @@ import { fileURLToPath } from 'node:url'
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const WINDOW_SOURCES = ['electron.config.ts', 'package-lock.json', 'renderer/**/*.*', 'contract/**/*.ts']
 const WINDOW_OUTPUTS = ['out/renderer/index.html']
-const MAIN_SOURCES = ['electron.config.ts', 'package-lock.json', 'package.json', '{main,engine,contract}/**/*.ts']
+const MAIN_SOURCES = [
+  'electron.config.ts',
+  'package-lock.json',
+  'package.json',
+  '{main,engine,contract,shaders}/**/*.{ts,wgsl}',
+]
 const MAIN_OUTPUTS = [
   'out/main/index.js',
   'out/main/engine-process.js',
   'out/main/wasm-thread.js',
+  'out/main/list-adapters.js',
+  'out/shaders/embedding.wgsl',
   'out/preload/preload.cjs',
 ]
 

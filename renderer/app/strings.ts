@@ -153,6 +153,7 @@ export const strings = {
     prefill: 'Prefill',
     weights: 'Weights',
     scratch: 'Scratch',
+    gpuMemory: 'In the graphics processor’s memory:',
     states: (sessions: number | null) => (sessions === null ? 'All states' : `All states (${sessions})`),
     state: 'Conversation state',
     stateFlat: 'The same at any length.',

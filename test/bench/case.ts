@@ -1,95 +1,117 @@
 /**
- * One benchmark case in a process of its own, so that its peak memory is its own: `run.ts` forks it, sends the case and
- * gets one result.
+ * One benchmark case in a process of its own, so that its memory is its own: run-case.ts forks it, and it sends one result.
+ * Nothing but `createCaseBackend` and the kernels' case knows which backend it measures.
  */
 import { parseArgs } from 'node:util'
-import type { PortableState } from '../../engine/backends/backend.ts'
-import { type BenchFigures, benchModel } from '../../engine/bench.ts'
-import { openGguf } from '../../engine/formats/gguf.ts'
+import type { Backend } from '../../engine/backends/backend.ts'
+import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
+import { WebGpuRunner } from '../../engine/backends/webgpu/runner.ts'
+import { type BenchHost, benchModel, rateOf } from '../../engine/bench.ts'
+import { type LoadedModel, loadModel } from '../../engine/engine.ts'
+import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { stateBytes } from '../../engine/model/config.ts'
+import type { GenerationEvent, SessionInput } from '../../engine/session.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { createBackend } from '../../main/engine-process/node-backends.ts'
 import { openFile } from '../../main/engine-process/node-files.ts'
+import { createNodeWebGpuBackend } from '../../main/engine-process/webgpu-device.ts'
 import { createTestWasmBackend } from '../wasm-backend.ts'
-
-export interface CaseResult extends BenchFigures {
-  kernel: string
-  description: string
-  threads: number
-  fileBytes: number
-  stateBytes: number
-  /** Resident memory before the model was loaded. */
-  emptyRssBytes: number
-  restoreStateMs: number
-}
-
-export interface FlatnessResult {
-  /** Tokens decoded so far, resident memory of the process and what the engine counts as its own. */
-  samples: { tokens: number; rssBytes: number; engineBytes: number; tokensPerSecond: number }[]
-}
+import type { Flatness, Kernels, Ops, Resume, Speed } from './results.ts'
+import { measureWasmKernels } from './wasm-kernels.ts'
 
 const { values } = parseArgs({
   options: {
+    measure: { type: 'string', default: 'speed' },
     file: { type: 'string' },
-    threads: { type: 'string', default: '1' },
+    backend: { type: 'string', default: 'wasm' },
     kernel: { type: 'string', default: 'auto' },
-    repeats: { type: 'string', default: '3' },
+    threads: { type: 'string', default: '1' },
+    adapter: { type: 'string', default: 'auto' },
+    rounds: { type: 'string', default: '3' },
     'decode-tokens': { type: 'string', default: '64' },
     'prefill-tokens': { type: 'string', default: '512' },
-    'flat-tokens': { type: 'string' },
+    batches: { type: 'string', default: '' },
+    /** Tokens of the flatness run; lengths of the chats to resume. */
+    tokens: { type: 'string', default: '' },
   },
 })
 const threads = Number(values.threads)
-const emptyRssBytes = process.memoryUsage.rss()
-const file = await openGguf(await openFile(values.file!))
-const backend = await createTestWasmBackend({
-  threads,
-  kernel: values.kernel as 'auto' | 'relaxed-simd' | 'simd' | 'scalar',
-})
-const result = values['flat-tokens'] === undefined ? await measure() : await flatness(Number(values['flat-tokens']))
-process.send!(result)
-await backend.dispose()
-await file.close()
-process.disconnect()
+const numbers = (list: string): number[] => list.split(',').filter(Boolean).map(Number)
 
-async function measure(): Promise<CaseResult> {
-  const figures = await benchModel(
-    file,
-    backend,
-    { ...nodeEngineHost, peakRssBytes: () => process.resourceUsage().maxRSS * 1024 },
-    {
-      repeats: Number(values.repeats),
-      decodeTokens: Number(values['decode-tokens']),
-      prefillTokens: Number(values['prefill-tokens']),
-    },
-  )
-  return {
-    ...figures,
-    kernel: backend.info.kernel,
-    description: backend.info.description,
-    threads,
-    fileBytes: file.byteLength,
-    stateBytes: stateBytes(file.config),
-    emptyRssBytes,
-    restoreStateMs: await restoreState(),
+async function createCaseBackend(): Promise<Backend> {
+  const kernel = values.kernel as 'auto' | KernelVariant
+  switch (values.backend) {
+    case 'wasm':
+      return createTestWasmBackend({ threads, kernel })
+    case 'reference':
+      return createBackend('reference')
+    case 'webgpu':
+      return (await createNodeWebGpuBackend({ adapter: values.adapter })).backend
+    default:
+      throw new Error(`No backend "${values.backend}" to measure.`)
   }
 }
 
-/** A state is as long after ten thousand tokens as after one; this is all that resuming costs the engine. */
-async function restoreState(): Promise<number> {
-  const runner = await backend.load(file)
-  const portable: PortableState = await runner.exportState(runner.createState())
-  const startMs = performance.now()
-  await runner.importState(runner.createState(), portable)
-  const elapsedMs = performance.now() - startMs
-  await runner.dispose()
-  return elapsedMs
+function measure(): Promise<Speed | Flatness | Resume | Kernels | Ops> {
+  switch (values.measure) {
+    case 'speed':
+      return speed(file)
+    case 'flatness':
+      return flatness(file, Number(values.tokens))
+    case 'resume':
+      return resume(file, numbers(values.tokens))
+    case 'kernels':
+      return measureWasmKernels(file, backend.info.kernel as KernelVariant, Number(values.rounds))
+    case 'ops':
+      return ops(file)
+    default:
+      throw new Error(`Nothing called "${values.measure}" to measure.`)
+  }
 }
 
-/** Memory along one long sequence: it must not grow with its length. */
-async function flatness(tokens: number): Promise<FlatnessResult> {
+async function speed(file: GgufModel): Promise<Speed> {
+  const host: BenchHost = {
+    clock: nodeEngineHost.clock,
+    yieldToHost: nodeEngineHost.yieldToHost,
+    rssBytes: () => process.memoryUsage.rss(),
+    peakRssBytes: () => process.resourceUsage().maxRSS * 1024,
+  }
+  const emptyRssBytes = host.rssBytes()
+  const figures = await benchModel(file, backend, host, {
+    rounds: Number(values.rounds),
+    decodeTokens: Number(values['decode-tokens']),
+    prefillTokens: Number(values['prefill-tokens']),
+    batchSizes: numbers(values.batches),
+  })
+  const { name, kernel, description } = backend.info
+  return {
+    ...figures,
+    backend: name,
+    kernel,
+    description,
+    threads: backend.info.threads,
+    fileBytes: file.byteLength,
+    stateBytes: stateBytes(file.config),
+    emptyRssBytes,
+  }
+}
+
+/** Only the WebGPU backend has a clock of its own. */
+async function ops(file: GgufModel): Promise<Ops> {
+  const prefillTokens = Number(values['prefill-tokens'])
+  const runner = await backend.load(file)
+  if (!(runner instanceof WebGpuRunner)) throw new Error(`${backend.info.name} does not time its ops.`)
+  const decode = await runner.profile(null, 4)
+  const prefill = await runner.profile(Math.min(prefillTokens, runner.chunkTokens), 2)
+  await runner.dispose()
+  return { kernel: backend.info.kernel, decode, prefillTokens, prefill }
+}
+
+/** Memory along one sequence: it must not grow with its length. */
+async function flatness(file: GgufModel, tokens: number): Promise<Flatness> {
   const runner = await backend.load(file)
   const state = runner.createState()
-  const samples: FlatnessResult['samples'] = []
+  const samples: Flatness['samples'] = []
   let token = 1
   let startMs = performance.now()
   let since = 0
@@ -99,18 +121,90 @@ async function flatness(tokens: number): Promise<FlatnessResult> {
     for (let v = 1; v < logits.length; v++) if (logits[v] > logits[best]) best = v
     // Greedy text ends in a loop; a wandering token keeps the sequence alive.
     token = (best + done) % file.config.vocabularySize
-    if (done === 100 || done === 1000 || done === 10_000 || done === tokens) {
-      const memory = runner.memory()
-      samples.push({
-        tokens: done,
-        rssBytes: process.memoryUsage.rss(),
-        engineBytes: memory.weightBytes + memory.stateBytes + memory.scratchBytes,
-        tokensPerSecond: ((done - since) / (performance.now() - startMs)) * 1000,
-      })
-      startMs = performance.now()
-      since = done
-    }
+    if (done !== tokens && ![100, 1000, 10_000, 100_000].includes(done)) continue
+    const memory = runner.memory()
+    samples.push({
+      tokens: done,
+      rssBytes: process.memoryUsage.rss(),
+      engineBytes: memory.weightBytes + memory.stateBytes + memory.scratchBytes,
+      tokensPerSecond: ((done - since) / (performance.now() - startMs)) * 1000,
+    })
+    startMs = performance.now()
+    since = done
   }
   await runner.dispose()
-  return { samples }
+  return { threads: backend.info.threads, samples }
 }
+
+/** Every chat is made and saved by one loaded model, and resumed by another, as after a restart. */
+async function resume(file: GgufModel, lengths: number[]): Promise<Resume> {
+  const chats: Resume['chats'] = []
+  for (const length of lengths) {
+    const { messages, bytes, tokens } = await makeChat(file, length)
+    const model = await loadModel(file, backend, nodeEngineHost)
+    const afterLoadMs = await firstLogitsMs(model, bytes)
+    const laterMs: number[] = []
+    for (let run = 0; run < 9; run++) laterMs.push(await firstLogitsMs(model, bytes))
+    const next = { role: 'user' as const, content: 'And then?' }
+    const nextReplyMs = await firstLogitsMs(model, bytes, conversation([...messages, next]))
+    await model.dispose()
+    const { median } = rateOf(laterMs)
+    const bestMs = Math.min(...laterMs)
+    chats.push({ tokens, stateFileBytes: bytes.length, afterLoadMs, medianMs: median, bestMs, nextReplyMs })
+  }
+  return { threads: backend.info.threads, chats }
+}
+
+type Message = { role: 'user' | 'assistant'; content: string }
+const conversation = (messages: Message[]): SessionInput => ({ kind: 'messages', messages, addGenerationPrompt: true })
+const MESSAGE_TEXT =
+  'The tern flew over the sea, and the wind was cold. A seal looked up and asked where it was going. '
+
+/** A chat of about `length` tokens and the state file after its last reply. */
+async function makeChat(file: GgufModel, length: number) {
+  const model = await loadModel(file, backend, nodeEngineHost)
+  const textTokens = model.tokenizer!.encode(MESSAGE_TEXT, { parseSpecial: false, continuation: true }).length
+  const repeats = Math.max(1, Math.min(8, Math.floor(length / 3 / textTokens)))
+  const content = MESSAGE_TEXT.repeat(repeats)
+  // An odd number: the user has the last word.
+  const messageCount = Math.max(1, Math.floor(length / (repeats * textTokens + 4) / 2) * 2 + 1)
+  const messages: Message[] = Array.from({ length: messageCount }, (_, m) => ({
+    role: m % 2 === 0 ? 'user' : 'assistant',
+    content,
+  }))
+  const session = model.createSession()
+  let reply = ''
+  const onEvent = (event: GenerationEvent) => {
+    if (event.kind === 'text') reply += event.text
+  }
+  await session.generate(conversation(messages), { maxTokens: 8 }, { onEvent })
+  messages.push({ role: 'assistant', content: reply })
+  const bytes = await session.serialize()
+  const tokens = session.tokenCount
+  await model.dispose()
+  return { messages, bytes, tokens }
+}
+
+/** From a state file to the first token chosen. */
+async function firstLogitsMs(
+  model: LoadedModel,
+  bytes: Uint8Array,
+  input: SessionInput = { kind: 'tokens', tokens: [] },
+): Promise<number> {
+  const startMs = performance.now()
+  const session = await model.importSession(bytes)
+  const onEvent = (event: GenerationEvent) => {
+    if (event.kind === 'prefill' && event.reusedTokens === 0) throw new Error('The chat was read from its beginning.')
+  }
+  await session.generate(input, { maxTokens: 1 }, { onEvent })
+  const elapsedMs = performance.now() - startMs
+  session.dispose()
+  return elapsedMs
+}
+
+const file = await openGguf(await openFile(values.file!))
+const backend = await createCaseBackend()
+const result = await measure()
+await backend.dispose()
+await file.close()
+process.send!(result, () => process.disconnect())

@@ -1,120 +1,349 @@
 /**
- * `npm run bench`: speed and memory of the CPU engine on models of the published shapes with random weights, and on the
- * embedded model. A table on stdout; everything as JSON with --json FILE. Every figure of a line is from one process and
- * one run; rates are the best of several.
+ * `npm run bench`: speed and memory of the engine on models of the published shapes with random weights, and on the
+ * embedded model. Tables on stdout; everything as JSON with --json FILE. docs/performance.md says how to read them.
  */
-import { fork } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { availableParallelism, cpus, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { writeFile } from 'node:fs/promises'
+import { availableParallelism, loadavg, tmpdir } from 'node:os'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { ensureKernels } from '../../engine/backends/wasm/build-kernels.mjs'
-import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
-import { createSink } from '../../main/engine-process/node-files.ts'
-import type { CaseResult, FlatnessResult } from './case.ts'
+import { rateOf } from '../../engine/bench.ts'
+import { type ColdStart, measureColdStart } from './cold-start.ts'
+import { type Machine, machineFacts } from './machine.ts'
+import { type PeerSpeed, peerCommand, runPeer } from './peer.ts'
+import { isPublishedShape, openRandomModels, type Packing, type RandomModels } from './random-models.ts'
+import {
+  type Flatness,
+  flatnessSchema,
+  type Kernels,
+  kernelsSchema,
+  type Ops,
+  opsSchema,
+  type Resume,
+  resumeSchema,
+  type Speed,
+  speedSchema,
+} from './results.ts'
+import { runCase } from './run-case.ts'
+import {
+  coldStartText,
+  flatnessTable,
+  kernelsTable,
+  machineText,
+  opsTables,
+  type PeerLine,
+  peerTable,
+  resumeTable,
+  type SpeedLine,
+  speedTables,
+} from './tables.ts'
 
 const HELP = `Usage: npm run bench -- [options]
 
-  --shapes LIST     370M, 1.3B, 2.7B, tern or GGUF files, comma-separated (default: 370M,1.3B,2.7B,tern)
-  --threads LIST    threads to compute with (default: 1,2)
-  --packing NAME    tq2_0 or tq1_0, of the random models (default: tq2_0)
-  --kernel NAME     auto, relaxed-simd, simd or scalar (default: auto)
-  --repeats N       runs of each measurement, the best of which counts (default: 3)
-  --flat N          tokens of the flatness run (default: 10000; 0: none); --long is --flat 100000
-  --quick           370M and tern, one repeat, 1000 tokens of flatness
-  --json FILE       all figures as JSON
+What:
+  --parts LIST           speed, kernels, cold-start, resume, flatness (default: all; with --peer: none)
+  --shapes LIST          370M, 1.3B, 2.7B, tern (the embedded model) or GGUF files (default: 370M,1.3B,2.7B,tern)
+  --threads LIST         threads to compute with (default: 1 and as many as the machine has cores)
+  --packing LIST         tq2_0 and tq1_0, of the random models (default: tq2_0)
+  --backend NAME         wasm, webgpu or reference (default: wasm)
+  --adapter NAME         for webgpu: auto, integrated, discrete or part of a name (default: auto)
+  --kernel NAME          auto, relaxed-simd, simd or scalar (default: auto)
+  --quick                about a minute: 370M and tern, one short round of each
+
+How long:
+  --rounds N             decode, memory read, products and prefill take turns so often (default: 3)
+  --decode-tokens N      of one round (default: 64)
+  --prefill-tokens N     of one round (default: 512)
+  --batches LIST         sequences to decode together, where the backend can (default: 1,2,4,8)
+  --flat-tokens N        tokens of the one long sequence (default: 100000)
+  --resume-tokens LIST   lengths of the chats to resume (default: 100,1000,10000)
+
+Peers and output:
+  --peer CMD             runs CMD in alternation with ours and prints the ratio; {shape} and {threads} are filled in
+  --folder DIR           where the random models go for the time of the run (default: the system's temporary folder)
+  --json FILE            all figures as JSON
 `
 
-const { values } = parseArgs({
-  options: {
-    shapes: { type: 'string' },
-    threads: { type: 'string', default: '1,2' },
-    packing: { type: 'string', default: 'tq2_0' },
-    kernel: { type: 'string', default: 'auto' },
-    repeats: { type: 'string' },
-    flat: { type: 'string' },
-    long: { type: 'boolean', default: false },
-    quick: { type: 'boolean', default: false },
-    json: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
-})
-
+const ALL_PARTS = ['speed', 'kernels', 'cold-start', 'resume', 'flatness'] as const
+type Part = (typeof ALL_PARTS)[number]
 const EMBEDDED_MODEL = fileURLToPath(new URL('../../models/tern-98m.gguf', import.meta.url))
-const CASE = fileURLToPath(new URL('./case.ts', import.meta.url))
+const COLD_STARTS = 5
 
-interface Line extends CaseResult {
-  shape: string
+const OPTIONS = {
+  parts: { type: 'string' },
+  shapes: { type: 'string' },
+  threads: { type: 'string' },
+  packing: { type: 'string', default: 'tq2_0' },
+  backend: { type: 'string', default: 'wasm' },
+  adapter: { type: 'string', default: 'auto' },
+  kernel: { type: 'string', default: 'auto' },
+  quick: { type: 'boolean', default: false },
+  rounds: { type: 'string' },
+  'decode-tokens': { type: 'string' },
+  'prefill-tokens': { type: 'string' },
+  batches: { type: 'string', default: '1,2,4,8' },
+  'flat-tokens': { type: 'string' },
+  'resume-tokens': { type: 'string' },
+  peer: { type: 'string' },
+  folder: { type: 'string', default: tmpdir() },
+  json: { type: 'string' },
+  help: { type: 'boolean', default: false },
+} as const
+
+const values = given()
+
+interface Options {
+  parts: Part[]
+  shapes: string[]
+  threads: number[]
+  packings: Packing[]
+  rounds: number
+  decodeTokens: number
+  prefillTokens: number
+  batches: number[]
+  flatTokens: number
+  resumeTokens: number[]
 }
 
-if (values.help) process.stdout.write(HELP)
-else await main()
+interface Report {
+  machine: Machine
+  speed: SpeedLine[]
+  kernels: (Kernels & { shape: string })[]
+  ops: (Ops & { shape: string })[]
+  coldStarts: ColdStart[]
+  resume: Resume | null
+  flatness: Flatness | null
+  peer: PeerLine[]
+}
 
 async function main(): Promise<void> {
-  await ensureKernels()
-  const shapes = (values.shapes ?? (values.quick ? '370M,tern' : '370M,1.3B,2.7B,tern')).split(',')
-  const repeats = values.repeats ?? (values.quick ? '1' : '3')
-  const flatTokens = values.flat ?? (values.long ? '100000' : values.quick ? '1000' : '10000')
-  const folder = await mkdtemp(join(tmpdir(), 'tern-bench-'))
-  const lines: Line[] = []
-  let flatness: FlatnessResult | null = null
+  const controller = new AbortController()
+  for (const [signal, exitCode] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
+    // The models are removed before the process ends; a second signal does not wait for that.
+    process.once(signal, () => {
+      process.exitCode = exitCode
+      controller.abort(new Error('Interrupted.'))
+    })
+  }
   try {
-    for (const shape of shapes) {
-      const file = await modelFile(shape, folder)
-      for (const threads of values.threads.split(',')) {
-        note(`${shape}, ${threads} threads`)
-        const result = (await runCase(['--file', file, '--threads', threads, '--repeats', repeats])) as CaseResult
-        lines.push({ shape, ...result })
-      }
-      if (file.startsWith(folder)) await rm(file)
-    }
-    if (flatTokens !== '0') {
-      note(`flatness over ${flatTokens} tokens`)
-      const threads = values.threads.split(',').at(-1)!
-      flatness = (await runCase([
-        '--file',
-        EMBEDDED_MODEL,
-        '--threads',
-        threads,
-        '--flat-tokens',
-        flatTokens,
-      ])) as FlatnessResult
-    }
+    await measure(readOptions(), controller.signal)
+  } catch (error) {
+    note('')
+    process.exitCode ||= 1
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  }
+}
+
+async function measure(options: Options, signal: AbortSignal): Promise<void> {
+  const machine = machineFacts()
+  const report: Report = {
+    machine,
+    speed: [],
+    kernels: [],
+    ops: [],
+    coldStarts: [],
+    resume: null,
+    flatness: null,
+    peer: [],
+  }
+  process.stdout.write(machineText(machine))
+  if (machine.loadAverage > machine.cores / 4) {
+    process.stderr.write(`Other programs are busy (load ${machine.loadAverage.toFixed(1)}): figures will be low.\n\n`)
+  }
+  await ensureKernels()
+  const models = await openRandomModels(resolve(values.folder))
+  try {
+    if (values.peer !== undefined) await comparePeer(values.peer, options, models, report, signal)
+    await measureModels(options, models, report, signal)
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    await models.remove()
+  }
+  await measureEmbeddedModel(options, report, signal)
+  note('')
+  if (values.json !== undefined) {
+    const loadAverageAtEnd = loadavg()[0]
+    await writeFile(values.json, `${JSON.stringify({ options, ...report, loadAverageAtEnd }, null, 2)}\n`)
+  }
+}
+
+function given() {
+  try {
+    return parseArgs({ options: OPTIONS }).values
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+    process.exit(1)
+  }
+}
+
+function readOptions(): Options {
+  const { quick } = values
+  const parts = list(values.parts ?? (values.peer === undefined ? ALL_PARTS.join() : ''))
+  for (const part of parts) oneOf('parts', part, ALL_PARTS)
+  oneOf('kernel', values.kernel, ['auto', 'relaxed-simd', 'simd', 'scalar'])
+  oneOf('backend', values.backend, ['wasm', 'webgpu', 'reference'])
+  const cores = availableParallelism()
+  return {
+    parts: parts as Part[],
+    shapes: list(values.shapes ?? (quick ? '370M,tern' : values.peer === undefined ? '370M,1.3B,2.7B,tern' : '370M')),
+    threads: counts('threads', values.threads ?? (values.backend === 'wasm' ? [...new Set([1, cores])].join() : '1')),
+    packings: list(values.packing).map(packing => oneOf('packing', packing, ['tq1_0', 'tq2_0'])),
+    rounds: counts('rounds', values.rounds ?? (quick ? '1' : '3'))[0],
+    decodeTokens: counts('decode-tokens', values['decode-tokens'] ?? (quick ? '32' : '64'))[0],
+    prefillTokens: counts('prefill-tokens', values['prefill-tokens'] ?? (quick ? '128' : '512'))[0],
+    batches: counts('batches', values.batches),
+    flatTokens: counts('flat-tokens', values['flat-tokens'] ?? (quick ? '1000' : '100000'))[0],
+    resumeTokens: counts('resume-tokens', values['resume-tokens'] ?? (quick ? '100,1000' : '100,1000,10000')),
+  }
+}
+
+const list = (text: string): string[] => text.split(',').filter(Boolean)
+
+function oneOf<Choice extends string>(option: string, given: string, choices: readonly Choice[]): Choice {
+  const choice = choices.find(name => name === given)
+  if (choice === undefined) throw new Error(`--${option} takes ${choices.join(', ')}; not "${given}".`)
+  return choice
+}
+
+function counts(option: string, text: string): number[] {
+  const numbers = list(text).map(Number)
+  if (numbers.length > 0 && numbers.every(number => Number.isInteger(number) && number > 0)) return numbers
+  throw new Error(`--${option} takes whole numbers above 0; not "${text}".`)
+}
+
+/** Path of a shape's model; random ones exist until the next one is asked for. */
+async function modelFile(shape: string, packing: Packing, models: RandomModels, signal: AbortSignal): Promise<string> {
+  if (shape === 'tern') return EMBEDDED_MODEL
+  if (!isPublishedShape(shape)) return resolve(shape)
+  note(`making a random ${shape} model`)
+  return models.file(shape, packing, signal)
+}
+
+const speedOf = (file: string, threads: number, options: Options, signal: AbortSignal, once = false): Promise<Speed> =>
+  runCase(
+    speedSchema,
+    {
+      file,
+      threads,
+      backend: values.backend,
+      adapter: values.adapter,
+      kernel: values.kernel,
+      rounds: once ? 1 : options.rounds,
+      'decode-tokens': options.decodeTokens,
+      'prefill-tokens': options.prefillTokens,
+      batches: once ? '' : options.batches.join(),
+    },
+    signal,
+  )
+
+async function measureModels(options: Options, models: RandomModels, report: Report, signal: AbortSignal) {
+  const { parts, shapes, threads, packings } = options
+  for (const shape of parts.includes('speed') || parts.includes('kernels') ? shapes : []) {
+    for (const packing of isPublishedShape(shape) ? packings : [null]) {
+      const file = await modelFile(shape, packing ?? 'tq2_0', models, signal)
+      for (const count of parts.includes('speed') ? threads : []) {
+        note(`${shape}, ${count} threads`)
+        report.speed.push({ shape, packing, ...(await speedOf(file, count, options, signal)) })
+      }
+      if (!parts.includes('kernels') || values.backend === 'reference' || packing === 'tq1_0') continue
+      note(`kernels, ${shape}`)
+      if (values.backend === 'webgpu') {
+        const { backend, adapter } = values
+        const prefillTokens = options.prefillTokens
+        const given = { measure: 'ops', file, backend, adapter, 'prefill-tokens': prefillTokens }
+        report.ops.push({ shape, ...(await runCase(opsSchema, given, signal)) })
+        continue
+      }
+      const { kernel } = values
+      const kernels = await runCase(kernelsSchema, { measure: 'kernels', file, kernel, rounds: options.rounds }, signal)
+      report.kernels.push({ shape, ...kernels })
+    }
   }
   note('')
-  printSpeed(lines)
-  printMemory(lines)
-  if (flatness) printFlatness(flatness)
-  if (values.json !== undefined) {
-    const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), node: process.version }
-    await writeFile(values.json, `${JSON.stringify({ machine, packing: values.packing, lines, flatness }, null, 2)}\n`)
+  if (report.speed.length > 0) process.stdout.write(speedTables(report.speed))
+  for (const kernels of report.kernels) process.stdout.write(kernelsTable(kernels.shape, kernels))
+  for (const ops of report.ops) process.stdout.write(opsTables(ops.shape, ops))
+}
+
+async function measureEmbeddedModel(options: Options, report: Report, signal: AbortSignal): Promise<void> {
+  const { parts } = options
+  const { backend, adapter, kernel } = values
+  const threads = Math.max(...options.threads)
+  if (parts.includes('cold-start')) {
+    note('cold start')
+    report.coldStarts.push(await measureColdStart(threads, COLD_STARTS, signal))
+    note('')
+    for (const coldStart of report.coldStarts) process.stdout.write(coldStartText(coldStart))
+  }
+  const common = { file: EMBEDDED_MODEL, backend, adapter, kernel, threads }
+  if (parts.includes('resume')) {
+    note('chats to resume')
+    const tokens = options.resumeTokens.join()
+    report.resume = await runCase(resumeSchema, { ...common, measure: 'resume', tokens }, signal)
+    note('')
+    process.stdout.write(resumeTable(report.resume))
+  }
+  if (parts.includes('flatness')) {
+    note(`one sequence of ${options.flatTokens} tokens`)
+    const tokens = options.flatTokens
+    report.flatness = await runCase(flatnessSchema, { ...common, measure: 'flatness', tokens }, signal)
+    note('')
+    process.stdout.write(flatnessTable(report.flatness))
   }
 }
 
-async function modelFile(shape: string, folder: string): Promise<string> {
-  if (shape === 'tern') return EMBEDDED_MODEL
-  if (!(shape in PUBLISHED_SHAPES)) return shape
-  note(`making a random ${shape} model`)
-  const path = join(folder, `${shape}.gguf`)
-  const packing = values.packing === 'tq1_0' ? 'tq1_0' : 'tq2_0'
-  await writeRandomModel(PUBLISHED_SHAPES[shape as keyof typeof PUBLISHED_SHAPES], await createSink(path), { packing })
-  return path
+/** Ours, peer, ours, peer: what disturbs the machine meanwhile disturbs both. */
+async function comparePeer(
+  template: string,
+  options: Options,
+  models: RandomModels,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const shape of options.shapes) {
+    const file = await modelFile(shape, options.packings[0], models, signal)
+    for (const threads of options.threads) {
+      const ours: Speed[] = []
+      const peers: PeerSpeed[] = []
+      for (let round = 1; round <= options.rounds; round++) {
+        note(`${shape}, ${threads} threads, round ${round}: ours`)
+        ours.push(await speedOf(file, threads, options, signal, true))
+        note(`${shape}, ${threads} threads, round ${round}: the peer`)
+        peers.push(await runPeer(peerCommand(template, { shape, threads }), signal))
+      }
+      report.peer.push(peerLine(shape, threads, ours, peers))
+    }
+  }
+  note('')
+  process.stdout.write(peerTable(report.peer))
 }
 
-/** One case in its own process; rejects when it ends without a result. */
-function runCase(args: string[]): Promise<CaseResult | FlatnessResult> {
-  return new Promise((resolve, reject) => {
-    const child = fork(CASE, [...args, '--kernel', values.kernel])
-    let result: CaseResult | FlatnessResult | null = null
-    child.on('message', message => {
-      result = message as CaseResult | FlatnessResult
-    })
-    child.on('error', reject)
-    child.on('exit', code => (result === null ? reject(new Error(`A case ended with code ${code}.`)) : resolve(result)))
+function peerLine(shape: string, threads: number, ours: Speed[], peers: PeerSpeed[]): PeerLine {
+  const compare = (our: number[], peer: number[]): PeerLine['decode'] => ({
+    ours: rateOf(our),
+    peer: rateOf(peer),
+    ratio: rateOf(our.map((value, round) => value / peer[round])),
   })
+  const prefills = peers.map(({ prefillTokensPerSecond }) => prefillTokensPerSecond)
+  return {
+    shape,
+    threads,
+    kernel: ours[0].kernel,
+    decode: compare(
+      ours.map(({ decodeTokensPerSecond }) => decodeTokensPerSecond.best),
+      peers.map(({ decodeTokensPerSecond }) => decodeTokensPerSecond),
+    ),
+    prefill: prefills.every(value => value !== null)
+      ? compare(
+          ours.map(({ prefillTokensPerSecond }) => prefillTokensPerSecond.best),
+          prefills,
+        )
+      : null,
+  }
 }
 
 /** Progress, where somebody watches. */
@@ -122,76 +351,5 @@ function note(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
 }
 
-function printTable(title: string, rows: string[][]): void {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
-  const lines = rows.map(row =>
-    row.map((cell, c) => (c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c]))).join('  '),
-  )
-  process.stdout.write(`${title}\n${lines.join('\n')}\n\n`)
-}
-
-function printSpeed(lines: Line[]): void {
-  const giga = (value: number) => (value / 1e9).toFixed(1)
-  printTable('Speed (best of several runs)', [
-    [
-      'shape',
-      'threads',
-      'kernel',
-      'decode tok/s',
-      'limit tok/s',
-      'ratio',
-      'prefill tok/s',
-      'read GB/s',
-      'GEMV Gw/s',
-      'GEMV GB/s',
-      'GEMM Gmac/s',
-      'load ms',
-      'first ms',
-    ],
-    ...lines.map(line => [
-      line.shape,
-      String(line.threads),
-      line.kernel,
-      line.decodeTokensPerSecond.toFixed(1),
-      (line.memoryReadBytesPerSecond / line.bytesReadPerToken).toFixed(1),
-      line.memoryLimitRatio?.toFixed(2) ?? '-',
-      line.prefillTokensPerSecond.toFixed(0),
-      giga(line.memoryReadBytesPerSecond),
-      giga(line.products?.gemvWeightsPerSecond ?? 0),
-      giga(line.products?.gemvBytesPerSecond ?? 0),
-      giga(line.products?.gemmMultiplyAddsPerSecond ?? 0),
-      line.loadMs.toFixed(0),
-      line.firstTokenMs.toFixed(0),
-    ]),
-  ])
-}
-
-function printMemory(lines: Line[]): void {
-  const mega = (value: number) => (value / 1e6).toFixed(1)
-  printTable('Memory, MB', [
-    ['shape', 'threads', 'file', 'read a token', 'state', 'empty process', 'peak', 'peak - empty', 'restore ms'],
-    ...lines.map(line => [
-      line.shape,
-      String(line.threads),
-      mega(line.fileBytes),
-      mega(line.bytesReadPerToken),
-      mega(line.stateBytes),
-      mega(line.emptyRssBytes),
-      mega(line.peakRssBytes),
-      mega(line.peakRssBytes - line.emptyRssBytes),
-      line.restoreStateMs.toFixed(2),
-    ]),
-  ])
-}
-
-function printFlatness({ samples }: FlatnessResult): void {
-  printTable('Memory along one sequence (embedded model), MB', [
-    ['tokens', 'process', 'engine', 'tok/s since the last line'],
-    ...samples.map(sample => [
-      String(sample.tokens),
-      (sample.rssBytes / 1e6).toFixed(1),
-      (sample.engineBytes / 1e6).toFixed(1),
-      sample.tokensPerSecond.toFixed(0),
-    ]),
-  ])
-}
+if (values.help) process.stdout.write(HELP)
+else await main()

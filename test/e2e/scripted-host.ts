@@ -44,6 +44,7 @@ const MEMORY: EngineMemory = {
   scratchBytes: 0.9 * MIB,
   sessionCount: 1,
   stateBytesPerSession: 36 * 1024,
+  isGpuMemory: false,
   processRssBytes: 121 * MIB,
 }
 

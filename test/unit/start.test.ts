@@ -24,6 +24,14 @@ describe('options', () => {
     })
   })
 
+  it('choose what computes', () => {
+    expect(parseStartOptions(['--backend', 'webgpu', '--adapter', 'integrated'])).toMatchObject({
+      backend: 'webgpu',
+      adapter: 'integrated',
+    })
+    expect(() => parseStartOptions(['--backend', 'cuda'])).toThrow('auto, reference, wasm, webgpu')
+  })
+
   it('that are wrong are named', () => {
     for (const [args, text] of [
       [['--port', 'x'], '--port'],

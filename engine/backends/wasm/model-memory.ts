@@ -51,6 +51,8 @@ export interface ScratchPlaces {
 const CHUNK_MULTIPLY_ADDS = 20e9
 const CHUNK_TOKENS_MINIMUM = 12
 const CHUNK_TOKENS_MAXIMUM = 96
+/** Sequences of one decode step; at most CHUNK_TOKENS_MINIMUM. */
+export const DECODE_BATCH_MOST = 8
 /** Rows read from the file at a time, in bytes; at least 16 rows. */
 export const STAGING_BYTES = 1 << 20
 

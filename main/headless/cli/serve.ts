@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { CommandContext } from './command-context.ts'
 import { modelPath } from './model.ts'
-import { addModelOptions, type ModelOptions, number } from './options.ts'
+import { addModelOptions, backendRequest, type ModelOptions, number } from './options.ts'
 
 interface ServeOptions extends ModelOptions {
   port?: number
@@ -40,9 +40,8 @@ export async function serve(options: ServeOptions, context: CommandContext): Pro
   await ensureWindow()
   await runBrowserShell({
     modelPath: modelPath(options.model),
-    backend: options.backend,
+    ...backendRequest(options),
     open: options.open,
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.port === undefined ? {} : { port: options.port }),
   })
   return context.interrupts.signal.aborted ? context.interrupts.exitCode : 0

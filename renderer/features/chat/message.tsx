@@ -60,6 +60,7 @@ function Reply({ message, isLast, live }: MessageProps) {
     >
       {message.content === '' ? null : <Markdown text={message.content} streaming={inFlight} />}
       {inFlight && message.content === '' ? <Waiting live={live} /> : null}
+      {message.notice === undefined ? null : <p className="outcome">{message.notice}</p>}
       {inFlight ? null : <Outcome message={message} />}
       <footer className="reply-footer" data-last={isLast}>
         {inFlight ? <LiveFigures message={message} live={live} /> : <Actions message={message} isLast={isLast} />}

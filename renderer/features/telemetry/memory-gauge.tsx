@@ -25,6 +25,7 @@ export function MemoryGauge() {
         <TraceCanvas series="stateBytes" name={words.state} now={formatBytes(engine?.stateBytesPerSession)} />
         <p>{words.stateFlat}</p>
       </figure>
+      {engine?.isGpuMemory ? <p className="instrument-note">{words.gpuMemory}</p> : null}
       <dl className="readings">
         <Reading name={words.weights} value={formatBytes(engine?.weightBytes)} />
         <Reading name={words.states(engine?.sessionCount ?? null)} value={formatBytes(engine?.stateBytes)} />

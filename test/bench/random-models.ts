@@ -1,0 +1,63 @@
+/** Models of the published shapes with random ternary weights, in a folder that is removed at the end of the run. */
+import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { elementCount, modelTensors } from '../../engine/formats/model-tensors.ts'
+import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
+import { paddedColumns, tensorBytes } from '../../engine/formats/tensor-types.ts'
+import type { ModelConfig } from '../../engine/model/config.ts'
+import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { createSink } from '../../main/engine-process/node-files.ts'
+
+export type Packing = 'tq1_0' | 'tq2_0'
+export type PublishedShape = keyof typeof PUBLISHED_SHAPES
+
+export const isPublishedShape = (shape: string): shape is PublishedShape => Object.hasOwn(PUBLISHED_SHAPES, shape)
+
+/** Of the file, but for its header of a few kilobytes. */
+export function modelFileBytes(config: ModelConfig, packing: Packing): number {
+  return modelTensors(config).reduce((sum, { kind, shape }) => {
+    if (kind !== 'ternary') return sum + elementCount(shape) * (kind === 'embedding' ? 2 : 4)
+    return sum + tensorBytes(packing === 'tq1_0' ? 'TQ1_0' : 'TQ2_0', [shape[0], paddedColumns(shape[1])])
+  }, 0)
+}
+
+/** Left free on the disk, for others. */
+const SPARE_BYTES = 256 * 2 ** 20
+
+/** Throws an Error that says what to do when a file of `bytes` would fill the disk of `folder`. */
+export async function checkRoom(folder: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder)
+  if (bavail * bsize >= bytes + SPARE_BYTES) return
+  const mega = (value: number) => `${Math.ceil(value / 1e6)} MB`
+  throw new Error(
+    `There is no room for a model of ${mega(bytes)} in ${folder}: ${mega(bavail * bsize)} are free, and ` +
+      `${mega(SPARE_BYTES)} are left to others. Choose another folder with --folder, or smaller --shapes.`,
+  )
+}
+
+export interface RandomModels {
+  /** Path of the model's file, made when it is not there yet; whichever was there before is removed. */
+  file(shape: PublishedShape, packing: Packing, signal: AbortSignal): Promise<string>
+  remove(): Promise<void>
+}
+
+export async function openRandomModels(parent: string): Promise<RandomModels> {
+  await mkdir(parent, { recursive: true })
+  const folder = await mkdtemp(join(parent, 'tern-bench-'))
+  let current: string | null = null
+  return {
+    async file(shape, packing, signal) {
+      const path = join(folder, `${shape}-${packing}.gguf`)
+      if (path === current) return path
+      if (current !== null) await rm(current)
+      current = null
+      const config = PUBLISHED_SHAPES[shape]
+      await checkRoom(folder, modelFileBytes(config, packing))
+      const { yieldToHost } = nodeEngineHost
+      await writeRandomModel(config, await createSink(path), { packing, signal, yieldToHost })
+      current = path
+      return path
+    },
+    remove: () => rm(folder, { recursive: true, force: true }),
+  }
+}
