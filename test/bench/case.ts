@@ -101,6 +101,12 @@ async function ops(file: GgufModel): Promise<Ops> {
   const prefillTokens = Number(values['prefill-tokens'])
   const runner = await backend.load(file)
   if (!(runner instanceof WebGpuRunner)) throw new Error(`${backend.info.name} does not time its ops.`)
+  // A device slows down while nothing is asked of it, as during a load.
+  const state = runner.createState()
+  for (let run = 0; run < 4; run++) {
+    await runner.prefill(state, new Uint32Array(prefillTokens), { logits: 'last' })
+    for (let t = 0; t < 32; t++) await runner.decode(state, t)
+  }
   const decode = await runner.profile(null, 4)
   const prefill = await runner.profile(Math.min(prefillTokens, runner.chunkTokens), 2)
   await runner.dispose()

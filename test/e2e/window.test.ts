@@ -161,13 +161,27 @@ describe.skipIf(noChromiumReason !== null)(
       expect(whole).toContain('And then they went home.')
     })
 
+    it('stops by its button, and leads back to the message box', async () => {
+      host.script(STORY)
+      host.setPace(40)
+      await say('Tell me a story')
+      await lastReply().getByText('in a big forest').waitFor()
+      await page.keyboard.press('Tab')
+      expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe('Stop')
+      await page.keyboard.press('Enter')
+      await replyWith('stopped')
+      expect(await composer().evaluate(element => element === document.activeElement)).toBe(true)
+    })
+
     it('regenerates the last reply and copies it', async () => {
       host.script('First answer.', 'Second *answer*.')
       await say('Hello')
       await replyWith('complete')
-      await lastReply().getByRole('button', { name: 'Regenerate' }).click()
+      await lastReply().getByRole('button', { name: 'Regenerate' }).press('Enter')
       await lastReply().getByText('Second answer.').waitFor()
       await replyWith('complete')
+      // The focus is not lost with the button.
+      expect(await composer().evaluate(element => element === document.activeElement)).toBe(true)
       expect(await page.locator('.reply').count()).toBe(1)
       await lastReply().getByRole('button', { name: 'Copy' }).click()
       await page.getByText('Copied').waitFor()

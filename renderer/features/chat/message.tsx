@@ -8,6 +8,7 @@ import { CopyButton } from '../../ui/copy.tsx'
 import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { formatDuration, formatRate } from '../../ui/units.ts'
+import { focusComposer } from './focus-composer.ts'
 import { Markdown } from './markdown.tsx'
 
 interface MessageProps {
@@ -122,6 +123,11 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
       ? strings.composer.disabled.failed
       : undefined
   const failed = message.status === 'failed' || message.content === ''
+  /** The reply is in flight then, and these buttons go. */
+  const act = (action: () => Promise<void>) => {
+    void action()
+    focusComposer()
+  }
   return (
     <>
       <div className="reply-actions">
@@ -131,7 +137,7 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
             className="quiet-button emphatic"
             disabled={obstacle !== undefined}
             title={obstacle}
-            onClick={() => void chats.continueReply()}
+            onClick={() => act(chats.continueReply)}
           >
             <Icon name="continue" />
             {words.continue}
@@ -144,7 +150,7 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
             className="quiet-button"
             disabled={obstacle !== undefined}
             title={obstacle}
-            onClick={() => void chats.regenerate()}
+            onClick={() => act(chats.regenerate)}
           >
             <Icon name="again" />
             {failed ? words.tryAgain : words.regenerate}
