@@ -2,24 +2,21 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Backend } from '../../engine/backends/backend.ts'
 import { differenceFromReference, OP_NAMES, RUNNABLE_CASES } from '../../engine/conformance/run-case.ts'
-import { BACKENDS, WEBGPU_VARIANTS, withWebGpu } from './backends.ts'
+import { BACKENDS, PLAIN_WEBGPU, withWebGpu } from './backends.ts'
 
 // The reference is held against float64 in reference.test.ts; here it only shows that the table runs.
-describe.each([...BACKENDS, ...withWebGpu(...WEBGPU_VARIANTS)])(
-  'operations of $name',
-  ({ create, flushesDenormals }) => {
-    let backend: Backend
-    beforeAll(async () => {
-      backend = await create()
-    })
-    afterAll(async () => {
-      await backend?.dispose()
-    })
+describe.each([...BACKENDS, ...withWebGpu(PLAIN_WEBGPU)])('operations of $name', ({ create, flushesDenormals }) => {
+  let backend: Backend
+  beforeAll(async () => {
+    backend = await create()
+  })
+  afterAll(async () => {
+    await backend?.dispose()
+  })
 
-    describe.each(OP_NAMES)('%s', op => {
-      it.each(RUNNABLE_CASES[op])('$name', async opCase => {
-        expect(await differenceFromReference(opCase, backend.ops, flushesDenormals), 'first difference').toBeNull()
-      })
+  describe.each(OP_NAMES)('%s', op => {
+    it.each(RUNNABLE_CASES[op])('$name', async opCase => {
+      expect(await differenceFromReference(opCase, backend.ops, flushesDenormals), 'first difference').toBeNull()
     })
-  },
-)
+  })
+})
