@@ -42,6 +42,16 @@ describe('reading', () => {
     await file.close()
   })
 
+  it('fills memory of the caller, shared memory too, and nothing beside it', async () => {
+    writeFileSync(at('a'), 'abcdefgh')
+    const file = await openFile(at('a'))
+    const { buffer } = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true })
+    const into = new Uint8Array(buffer, 100, 3)
+    expect(await file.read(2, 3, into)).toBe(into)
+    expect(Buffer.from(new Uint8Array(buffer, 98, 7).slice()).toString()).toBe('\0\0cde\0\0')
+    await file.close()
+  })
+
   it('past the end, before the start, or of a file cut meanwhile is file-truncated', async () => {
     writeFileSync(at('a'), 'abcdefgh')
     const file = await openFile(at('a'))
