@@ -61,6 +61,8 @@ export const chatMessageSchema = v.object({
   finishReason: v.nullable(finishReasonSchema),
   stats: v.nullable(generationStatsSchema),
   error: v.nullable(errorDataSchema),
+  /** What happened while it was written and did not end it, in one sentence. */
+  notice: v.optional(v.string()),
 })
 export type ChatMessage = v.InferOutput<typeof chatMessageSchema>
 

@@ -5,13 +5,15 @@
  */
 import * as v from 'valibot'
 import {
-  backendChoiceSchema,
+  backendInfoSchema,
+  backendRequestSchema,
   bytesValue,
   count,
   engineMemorySchema,
   finishReasonSchema,
   fraction,
   generationStatsSchema,
+  gpuAdapterSchema,
   loadedModelSchema,
   modelInfoSchema,
   samplingSchema,
@@ -45,6 +47,8 @@ export const generationEventSchema = v.variant('kind', [
   v.object({ kind: v.literal('prefill'), tokensDone: count, tokensTotal: count, reusedTokens: count }),
   /** New text, always whole UTF-8 characters; `tokens` are the ids since the last such event. */
   v.object({ kind: v.literal('text'), text: v.string(), tokens: tokenIds }),
+  /** The session computes elsewhere from here on: `reason` says why, in one sentence. The reply goes on. */
+  v.object({ kind: v.literal('moved'), backend: backendInfoSchema, reason: v.string() }),
   v.object({ kind: v.literal('finish'), reason: finishReasonSchema, stats: generationStatsSchema }),
 ])
 export type GenerationEvent = v.InferOutput<typeof generationEventSchema>
@@ -61,7 +65,7 @@ export const engineApi = {
      * there is none. Cancelling the stream instead ends it at once, without a last event.
      */
     'session.stop': { params: v.object({ sessionId }), result: nothing },
-    /** A state file (docs/model-format.md): opaque to the host, checked on import. */
+    /** A state file (docs/state-format.md): opaque to the host, checked on import. */
     'session.export': { params: v.object({ sessionId }), result: bytesValue },
     /** Throws state-mismatch, state-corrupt. */
     'session.import': { params: v.object({ state: bytesValue }), result: sessionId },
@@ -71,14 +75,17 @@ export const engineApi = {
       result: tokenIds,
     },
     memory: { params: nothing, result: engineMemorySchema },
+    /** Graphics processors, the one that 'auto' means first; software ones are among them. */
+    'backend.adapters': { params: nothing, result: v.array(gpuAdapterSchema) },
+    /** Takes the loaded model and all sessions to another backend, between two tokens of a reply in progress. */
+    'model.move': { params: backendRequestSchema, result: backendInfoSchema },
   },
   streams: {
     /** Loads a GGUF file or a Hugging Face folder; replaces the model before it. */
     'model.load': {
       params: v.object({
         path: v.string(),
-        backend: backendChoiceSchema,
-        threads: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64))),
+        ...backendRequestSchema.entries,
       }),
       event: v.variant('kind', [
         v.object({ kind: v.literal('progress'), stage: v.picklist(['convert', 'load']), fraction }),
@@ -126,12 +133,27 @@ export const engineApi = {
         }),
       ]),
     },
+    /** A backend's single operations and greedy text, held against the reference. Ends with 'done', passed or not. */
+    selftest: {
+      params: v.object({ path: v.string(), ...backendRequestSchema.entries }),
+      event: v.variant('kind', [
+        v.object({ kind: v.literal('backend'), backend: backendInfoSchema }),
+        v.object({ kind: v.literal('progress'), stage: v.string(), fraction }),
+        v.object({
+          kind: v.literal('check'),
+          name: v.string(),
+          cases: count,
+          /** Of what went wrong, a sentence each; empty: passed. */
+          failures: v.array(v.string()),
+        }),
+        v.object({ kind: v.literal('done'), passed: v.boolean() }),
+      ]),
+    },
     /** Decode and prefill speed of a published shape with random weights, or of a file. */
     bench: {
       params: v.object({
         shape: v.string(),
-        backend: backendChoiceSchema,
-        threads: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64))),
+        ...backendRequestSchema.entries,
         decodeTokens: v.optional(count),
         prefillTokens: v.optional(count),
       }),

@@ -57,12 +57,46 @@ export const engineMemorySchema = v.object({
   sessionCount: count,
   /** One session's state: the figure that stays flat. */
   stateBytesPerSession: bytes,
+  /** Weights, states and scratch are in the graphics processor's memory, not in the process's. */
+  isGpuMemory: v.optional(v.boolean(), false),
   processRssBytes: v.nullable(bytes),
 })
 export type EngineMemory = v.InferOutput<typeof engineMemorySchema>
 
-export const backendChoiceSchema = v.picklist(['auto', 'reference', 'wasm'])
+export const backendChoiceSchema = v.picklist(['auto', 'reference', 'wasm', 'webgpu'])
 export type BackendChoice = v.InferOutput<typeof backendChoiceSchema>
+
+/** What computes, and with what: everything but `backend` may be left out. */
+export const backendRequestSchema = v.object({
+  backend: backendChoiceSchema,
+  /** Threads of the CPU. */
+  threads: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(64))),
+  /** 'auto', 'discrete', 'integrated', or a part of a graphics processor's name. */
+  adapter: v.optional(v.pipe(v.string(), v.minLength(1))),
+  /** What a model may take of its memory; left out: what is free, where the machine says so. */
+  gpuMemoryBytes: v.optional(bytes),
+})
+export type BackendRequest = v.InferOutput<typeof backendRequestSchema>
+
+/** A graphics processor as WebGPU sees it. */
+export const gpuAdapterSchema = v.object({
+  name: v.string(),
+  vendor: v.string(),
+  /** The driver's own words. */
+  driver: v.string(),
+  /** The processor pretending to be a GPU: right and slow. */
+  isSoftware: v.boolean(),
+  /** WebGPU does not say; known where the system has one for speed and another for long battery life. */
+  kind: v.picklist(['software', 'integrated', 'discrete', 'unknown']),
+  /** 0: no subgroups. */
+  subgroupMinSize: count,
+  hasPackedDot: v.boolean(),
+  hasTimestamps: v.boolean(),
+  maxBufferBytes: bytes,
+  maxBindingBytes: bytes,
+  maxWorkgroupBytes: bytes,
+})
+export type GpuAdapter = v.InferOutput<typeof gpuAdapterSchema>
 
 export const modelInfoSchema = v.object({
   name: v.string(),

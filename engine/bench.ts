@@ -4,7 +4,14 @@
  * figures of one call can be held against each other. It makes no models and knows no process: clock and memory figures
  * arrive as arguments.
  */
-import type { Backend, Runner, RunnerMemory, RunnerState } from './backends/backend.ts'
+import {
+  type Backend,
+  type DeviceSampling,
+  GREEDY_ON_DEVICE,
+  type Runner,
+  type RunnerMemory,
+  type RunnerState,
+} from './backends/backend.ts'
 import { cancelled } from './errors.ts'
 import type { CancelSignal, Clock, MaybePromise, YieldToHost } from './host.ts'
 import type { ModelSource } from './model/source.ts'
@@ -41,8 +48,8 @@ export interface Rate {
 export interface BenchFigures {
   decodeTokensPerSecond: Rate
   prefillTokensPerSecond: Rate
-  /** Several tokens ahead, sampled on the device; null where the backend samples on the host. */
-  queuedDecodeTokensPerSecond: Rate | null
+  /** Several tokens ahead, sampled on the device in several ways; empty where the backend samples on the host. */
+  queuedDecode: { sampling: string; tokensPerSecond: Rate }[]
   /** All sequences together; empty where the backend decodes one at a time. */
   batchedDecode: { sequences: number; tokensPerSecond: Rate }[]
   /** Weights that a decode step reads. */
@@ -144,6 +151,25 @@ interface Work {
   run(): MaybePromise<number>
 }
 
+/** More than in single steps: the queue fills first. */
+const QUEUED_TOKENS_RATIO = 4
+const DRAWN_ON_DEVICE: DeviceSampling = { ...GREEDY_ON_DEVICE, temperature: 0.8, seed: 1 }
+/** The last with all that chats use. */
+const DEVICE_SAMPLINGS: { name: string; sampling: DeviceSampling }[] = [
+  { name: 'greedy', sampling: GREEDY_ON_DEVICE },
+  { name: 'top-k 40', sampling: { ...DRAWN_ON_DEVICE, topK: 40 } },
+  {
+    name: 'top-p, min-p, penalty',
+    sampling: {
+      ...DRAWN_ON_DEVICE,
+      topP: 0.95,
+      minP: 0.1,
+      penalties: { repetition: 1, presence: 0, frequency: 0.1, window: 256, history: [] },
+    },
+  },
+]
+const queuedStage = (sampling: string): string => `decode ahead, ${sampling}`
+
 const batchStage = (sequences: number): string => `decode, ${sequences} sequences`
 
 function roundOf(runner: Runner, state: RunnerState, source: ModelSource, host: BenchHost, options: BenchOptions) {
@@ -182,10 +208,11 @@ function roundOf(runner: Runner, state: RunnerState, source: ModelSource, host: 
     )
   }
   if (runner.decodeMany) {
-    const greedy = { temperature: 0, topK: 0, seed: 1, drawn: 0 }
-    const onToken = () => true
-    const queued = { sampling: greedy, maxTokens: decodeTokens, onToken, ...(signal && { signal }) }
-    works.push({ stage: 'decode ahead', run: () => runner.decodeMany!(state, 1, queued) })
+    const maxTokens = QUEUED_TOKENS_RATIO * decodeTokens
+    for (const { name, sampling } of DEVICE_SAMPLINGS) {
+      const queued = { sampling, maxTokens, onToken: (): 'feed' => 'feed', ...(signal && { signal }) }
+      works.push({ stage: queuedStage(name), run: () => runner.decodeMany!(state, 1, queued) })
+    }
   }
   const decodeBatch = decodeBatchOf(runner)
   if (decodeBatch) {
@@ -244,7 +271,10 @@ function ratesOf(rounds: Rounds, runner: Runner, source: ModelSource) {
   return {
     decodeTokensPerSecond: rateOf(decodes),
     prefillTokensPerSecond: rate('prefill')!,
-    queuedDecodeTokensPerSecond: rate('decode ahead'),
+    queuedDecode: DEVICE_SAMPLINGS.flatMap(({ name }) => {
+      const tokensPerSecond = rate(queuedStage(name))
+      return tokensPerSecond === null ? [] : [{ sampling: name, tokensPerSecond }]
+    }),
     batchedDecode: [...rounds.keys()].flatMap(stage => {
       const sequences = /^decode, (\d+) sequences$/.exec(stage)?.[1]
       return sequences === undefined ? [] : [{ sequences: Number(sequences), tokensPerSecond: rate(stage)! }]

@@ -3,11 +3,13 @@
  * clocks and hashes are made by the host and passed in; the engine process is the only host in the app.
  */
 import type { Backend, BackendInfo, LoadOptions, PrefillOptions, Runner, RunnerMemory } from './backends/backend.ts'
+import { DecodeQueue } from './decode-queue.ts'
 import { cancelled, EngineError } from './errors.ts'
 import type { GgufModel } from './formats/gguf.ts'
 import type { CancelSignal, Clock, CreateSha256, YieldToHost } from './host.ts'
 import { stateBytes } from './model/config.ts'
 import { checkTokenIds } from './model/token-ids.ts'
+import { MovableRunner, type Recover } from './movable-runner.ts'
 import { RecurrentSession, type Session, type SessionContext } from './session.ts'
 import { hashModel, hashTokenizer, type ModelIdentity } from './state/identity.ts'
 import { readStateFile, writeStateFile } from './state/state-file.ts'
@@ -35,6 +37,7 @@ export interface Evaluation {
 
 export interface LoadedModel {
   readonly file: GgufModel
+  /** Where the sessions are now: changes when a device is lost, and by `moveTo`. */
   readonly backend: BackendInfo
   /** null: the file carries none, only token ids can be read. */
   readonly tokenizer: Tokenizer | null
@@ -50,8 +53,22 @@ export interface LoadedModel {
   /** Next-token loss of exactly these tokens in an empty sequence. Throws `invalid-argument`, `cancelled`. */
   evaluate(tokens: readonly number[], options?: EvaluateOptions): Promise<Evaluation>
   memory(): RunnerMemory & { sessionCount: number; stateBytesPerSession: number }
+  /**
+   * Loads the model on another backend and takes all sessions there, between two runner calls of a reply in progress.
+   * Throws what loading throws: then nothing has changed. The backend before it is the caller's to dispose.
+   */
+  moveTo(backend: Backend, options?: LoadOptions): Promise<void>
+  /** Told of every change of `backend`; `failure` says which device was lost. Returns a function that ends that. */
+  onMoved(listener: MoveListener): () => void
   /** Ends all sessions and frees the weights. The file and the backend stay the caller's. */
   dispose(): Promise<void>
+}
+
+export type MoveListener = (backend: Backend, failure: EngineError | null) => void
+
+export interface LoadModelOptions extends LoadOptions {
+  /** Where sessions go on when the backend's device is lost, from their last state; left out: they fail. */
+  recover?: Recover
 }
 
 /**
@@ -62,7 +79,7 @@ export async function loadModel(
   file: GgufModel,
   backend: Backend,
   host: EngineHost,
-  options: LoadOptions = {},
+  options: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   const startMs = host.clock.nowMs()
   const { vocabularySize } = file.config
@@ -71,28 +88,32 @@ export async function loadModel(
   const template = file.chatTemplate === null ? null : compileChatTemplate(file.chatTemplate)
   const runner = await backend.load(file, options)
   const loadMs = host.clock.nowMs() - startMs
-  return new Model({ file, backend: backend.info, tokenizer, template, loadMs }, runner, host)
+  return new Model({ file, backend: backend.info, tokenizer, template, loadMs }, runner, options.recover ?? null, host)
 }
 
 class Model implements LoadedModel {
   readonly file: GgufModel
-  readonly backend: BackendInfo
+  backend: BackendInfo
   readonly tokenizer: Tokenizer | null
   readonly template: ChatTemplate | null
   readonly loadMs: number
-  private readonly runner: Runner
+  private readonly runner: MovableRunner
   private readonly host: EngineHost
+  private readonly moveListeners = new Set<MoveListener>()
   private readonly sessions = new Set<RecurrentSession>()
   private readonly evaluations = new Set<Promise<Evaluation>>()
   private readonly context: SessionContext
   /** The last piece of work that was given the runner. */
   private turn: Promise<void> = Promise.resolve()
+  /** Pieces of work that wait for it. */
+  private waiting = 0
   private identity: Promise<ModelIdentity> | null = null
   private isDisposed = false
 
   constructor(
     loaded: Pick<LoadedModel, 'file' | 'backend' | 'tokenizer' | 'template' | 'loadMs'>,
     runner: Runner,
+    recover: Recover | null,
     host: EngineHost,
   ) {
     this.file = loaded.file
@@ -100,16 +121,21 @@ class Model implements LoadedModel {
     this.tokenizer = loaded.tokenizer
     this.template = loaded.template
     this.loadMs = loaded.loadMs
-    this.runner = runner
+    this.runner = new MovableRunner(runner, loaded.file, {
+      recover,
+      onRecovered: (backend, failure) => this.moved(backend, failure),
+    })
     this.host = host
     this.context = {
       config: loaded.file.config,
-      runner,
+      runner: this.runner,
       tokenizer: loaded.tokenizer,
       template: loaded.template ?? compileChatTemplate(PLAIN_CHAT_TEMPLATE),
       clock: host.clock,
       yieldToHost: host.yieldToHost,
       exclusive: work => this.exclusive(work),
+      othersWait: () => this.waiting > 0,
+      decodeQueue: new DecodeQueue(this.runner, work => this.exclusive(work), host.yieldToHost),
       writeState: async snapshot =>
         writeStateFile(snapshot, this.file.name, await this.identify(), this.file.config, this.host.createSha256),
       added: session => this.sessions.add(session),
@@ -153,6 +179,27 @@ class Model implements LoadedModel {
     return { ...this.runner.memory(), sessionCount: this.sessions.size, stateBytesPerSession }
   }
 
+  async moveTo(backend: Backend, options: LoadOptions = {}): Promise<void> {
+    const runner = await backend.load(this.file, options)
+    try {
+      await this.exclusive(() => this.runner.moveTo(runner))
+    } catch (error) {
+      await runner.dispose()
+      throw error
+    }
+    this.moved(backend, null)
+  }
+
+  onMoved(listener: MoveListener): () => void {
+    this.moveListeners.add(listener)
+    return () => this.moveListeners.delete(listener)
+  }
+
+  private moved(backend: Backend, failure: EngineError | null): void {
+    this.backend = backend.info
+    for (const listener of this.moveListeners) listener(backend, failure)
+  }
+
   async dispose(): Promise<void> {
     if (this.isDisposed) return
     this.isDisposed = true
@@ -169,7 +216,9 @@ class Model implements LoadedModel {
     this.turn = new Promise(resolve => {
       end = resolve
     })
+    this.waiting++
     await before
+    this.waiting--
     try {
       if (this.isDisposed) throw notLoaded()
       return await work()

@@ -8,8 +8,11 @@ export interface ByteSource {
   /** Name for messages; never a promise that a file exists. */
   readonly name: string
   readonly size: number
-  /** Returns exactly `length` bytes from `offset`; rejects with `file-truncated` when they are not there. */
-  read(offset: number, length: number): Promise<Uint8Array>
+  /**
+   * Returns exactly `length` bytes from `offset`; rejects with `file-truncated` when they are not there. With `into`, of that
+   * length, a source may fill and return it (it may lie in shared memory): use what is returned.
+   */
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>
   close(): Promise<void>
 }
 

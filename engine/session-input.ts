@@ -76,7 +76,7 @@ function prepareText(
   // Special strings that were read as plain characters would look like special tokens in the sequence's text.
   const isAmbiguous = !parseSpecial && [...tokenizer.specialTokens.keys()].some(special => text.includes(special))
   return {
-    tokens: soFar.isEmpty && ids.length > 0 ? openWithBos(model, ids) : ids,
+    tokens: soFar.isEmpty ? openWithBos(model, ids) : ids,
     startsOver: false,
     text: soFar.text === null || isAmbiguous ? null : soFar.text + text,
   }

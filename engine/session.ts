@@ -6,10 +6,12 @@
  * A recurrent state cannot be taken back by a token. So whatever may have to be undone (reading that is cancelled, text
  * that turns out to be a stop string) runs on a copy, or leaves a copy behind.
  */
-import type { PortableState, Runner, RunnerState } from './backends/backend.ts'
+import type { PortableState, Runner, RunnerState, SampledTokenUse } from './backends/backend.ts'
+import type { DecodeQueue } from './decode-queue.ts'
 import { cancelled, EngineError } from './errors.ts'
 import type { CancelSignal, Clock, YieldToHost } from './host.ts'
 import { type ReplyPiece, ReplyText } from './reply-text.ts'
+import { deviceSampling, type SamplingAt } from './sampling/device-sampling.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling/sampler.ts'
 import { type InputModel, type PreparedInput, prepareInput, type SessionInput } from './session-input.ts'
 import type { SessionSnapshot } from './state/state-file.ts'
@@ -49,7 +51,7 @@ export interface Session {
   readonly tokenCount: number
   /**
    * Reads `input`, then writes until an end; the 'finish' event is the last. `maxTokens` 0 reads only. A cancel acts
-   * within one token while writing; while reading it puts the session back to where it was.
+   * within one token while writing (a device that runs ahead finishes what it has begun, unseen); while reading it puts the session back to where it was.
    * Throws `session-busy`, `session-not-found`, `invalid-argument`, `token-out-of-range`, `sampling-invalid`,
    * `template-*`, and what the backend throws while reading: the session is unchanged. What the backend throws while
    * writing leaves the session unusable (`backend-failed` from then on).
@@ -70,13 +72,20 @@ export interface SessionContext extends InputModel {
   readonly yieldToHost: YieldToHost
   /** Runs alone on the runner, in the order of asking. Throws `model-not-loaded` after the model's end. */
   exclusive<T>(work: () => T | Promise<T>): Promise<T>
+  /** Somebody waits for the runner. */
+  othersWait(): boolean
+  readonly decodeQueue: DecodeQueue
   writeState(snapshot: SessionSnapshot): Promise<Uint8Array>
   added(session: RecurrentSession): void
   removed(session: RecurrentSession): void
 }
 
-/** Tokens between two chances for other sessions to use the runner. */
+/** Tokens between two chances for other sessions to use the runner, unless its chunks are longer. */
 const PREFILL_SLICE_TOKENS = 128
+/** Tokens of a turn on a device that samples: while others wait, at most, and with stop strings (what may be read again). */
+const SHARED_TURN_TOKENS = 16
+const TURN_TOKENS = 256
+const TURN_TOKENS_WITH_STOPS = 32
 
 /** A snapshot without the numbers of the state, which stay in the runner. */
 type Position = Omit<SessionSnapshot, 'recurrent'>
@@ -91,12 +100,18 @@ const EMPTY_POSITION: Position = {
   generator: null,
 }
 
-/** The point before text that may be a stop string. */
+/** A point before text that may be a stop string. */
 interface Checkpoint {
   state: RunnerState
   tokenCount: number
-  logits: Float32Array
+  /** As in a position: one token, or logits. */
+  pendingTokens: number[]
+  logits: Float32Array | null
   penaltyHistory: number[]
+  /** Tokens chosen since then that lie before such text. */
+  certainTokens: number[]
+  /** Tokens chosen since then that hold such text. */
+  heldTokens: number[]
 }
 
 /** What one `generate` call carries along. */
@@ -104,6 +119,8 @@ interface Run {
   input: PreparedInput
   sampling: SamplingOptions
   sampler: Sampler
+  /** How a device that can sample is to do it; null: the logits must come here. */
+  onDevice: SamplingAt | null
   reply: ReplyText
   checkpoint: Checkpoint | null
   signal: CancelSignal
@@ -221,6 +238,7 @@ export class RecurrentSession implements Session {
       input: prepared,
       sampling,
       sampler,
+      onDevice: deviceSampling(sampling, sampler.seed, context.config.vocabularySize),
       reply: new ReplyText(context.tokenizer, sampling.stop ?? [], unfinished),
       checkpoint: null,
       signal: {
@@ -286,9 +304,10 @@ export class RecurrentSession implements Session {
     tell: (tokensDone: number) => void,
   ): Promise<void> {
     const { runner, exclusive, yieldToHost } = this.context
-    for (let first = 0; first < feed.length; first += PREFILL_SLICE_TOKENS) {
+    const sliceTokens = Math.max(PREFILL_SLICE_TOKENS, runner.chunkTokens ?? 0)
+    for (let first = 0; first < feed.length; first += sliceTokens) {
       if (signal.aborted) throw cancelled()
-      const slice = feed.slice(first, first + PREFILL_SLICE_TOKENS)
+      const slice = feed.slice(first, first + sliceTokens)
       const isLast = first + slice.length === feed.length
       const onProgress = async (done: number): Promise<void> => {
         tell(first + done)
@@ -318,12 +337,14 @@ export class RecurrentSession implements Session {
   /** Writes until an end and tells all text that is still held back. */
   private async write(run: Run): Promise<FinishReason> {
     let reason: FinishReason | null = null
+    const leaveQueue = this.context.decodeQueue.enter()
     try {
       reason = await this.writeTokens(run)
       if (reason !== 'stop-string') this.tell(run, run.reply.finish(reason === 'end-of-text'))
       this.tellRest(run)
       return reason
     } finally {
+      leaveQueue()
       const { rng, history } = run.sampler.exportState()
       const isUnfinished = run.generatedTokens > 0 && (reason === 'max-tokens' || reason === 'cancelled')
       this.position.unfinishedTokens = run.reply.unfinishedTokens
@@ -337,8 +358,18 @@ export class RecurrentSession implements Session {
 
   private async writeTokens(run: Run): Promise<FinishReason> {
     const { context, position } = this
-    const { reply, sampler, sampling, signal } = run
-    while (run.generatedTokens < (sampling.maxTokens ?? Number.POSITIVE_INFINITY)) {
+    const { reply, sampler, signal } = run
+    while (tokensLeft(run) > 0) {
+      // Asked every time: a device may be lost in mid-reply.
+      if (run.onDevice !== null && context.runner.decodeMany !== undefined) {
+        await context.yieldToHost()
+        if (signal.aborted) return 'cancelled'
+        const told = run.generatedTokens
+        const reason = await this.writeSeveral(run, run.onDevice)
+        if (reason !== null) return reason
+        if (run.generatedTokens > told) continue
+        // The device is lost, or leaves this one to the host.
+      }
       if (position.pendingTokens.length > 0) {
         await context.yieldToHost()
         if (signal.aborted) return 'cancelled'
@@ -370,16 +401,89 @@ export class RecurrentSession implements Session {
       this.hasFailed = true
       throw error
     } finally {
-      run.lastTokenMs = this.context.clock.nowMs()
-      run.firstTokenMs ??= run.lastTokenMs
+      this.noteTokenTime(run)
     }
+  }
+
+  private noteTokenTime(run: Run): void {
+    run.lastTokenMs = this.context.clock.nowMs()
+    run.firstTokenMs ??= run.lastTokenMs
+  }
+
+  /**
+   * One turn of a device that samples and runs ahead; null: the reply goes on. What it has computed beyond the last token
+   * is nowhere but in its scratch memory. The last token stays pending, and of an end token the one before it.
+   */
+  private async writeSeveral(run: Run, samplingAt: SamplingAt): Promise<FinishReason | null> {
+    const { context, position } = this
+    const { reply, signal } = run
+    const hasStops = (run.sampling.stop?.length ?? 0) > 0
+    if (hasStops) run.checkpoint ??= await this.takeCheckpoint(run)
+    const start = position.pendingTokens[0] ?? position.logits!
+    const chosen: number[] = []
+    let reason: FinishReason | null = null
+    let stopped: ReplyPiece | null = null
+    let listenerFailed: { error: unknown } | null = null
+
+    const onToken = (token: number): SampledTokenUse => {
+      this.noteTokenTime(run)
+      if (context.config.eosTokenIds.includes(token)) {
+        reason = 'end-of-text'
+        return 'drop'
+      }
+      chosen.push(token)
+      run.generatedTokens++
+      const piece = reply.push(token)
+      if (piece.stopped) {
+        stopped = piece
+        return 'keep'
+      }
+      run.checkpoint?.heldTokens.push(token)
+      if (!reply.isHolding) run.checkpoint?.certainTokens.push(...run.checkpoint.heldTokens.splice(0))
+      run.sampler.accept(token)
+      try {
+        this.tell(run, piece)
+      } catch (error) {
+        listenerFailed = { error }
+        return 'keep'
+      }
+      return chosen.length >= SHARED_TURN_TOKENS && context.othersWait() ? 'keep' : 'feed'
+    }
+
+    const turnTokens = context.othersWait() ? SHARED_TURN_TOKENS : hasStops ? TURN_TOKENS_WITH_STOPS : TURN_TOKENS
+    const options = {
+      sampling: samplingAt(this.tokenCount, run.sampler.exportState().history),
+      maxTokens: Math.min(turnTokens, tokensLeft(run)),
+      onToken,
+      signal,
+    }
+    try {
+      // The runner may have moved while this waited for its turn: no token is told then.
+      await context.exclusive(() => context.runner.decodeMany?.(this.state!, start, options))
+    } catch (error) {
+      this.hasFailed = true
+      throw error
+    }
+    if (stopped !== null) {
+      this.goBackToStop(run, stopped)
+      return 'stop-string'
+    }
+    if (chosen.length > 0) {
+      // An end token leaves the one before it unfed, as the last token of a turn is.
+      position.tokenCount += position.pendingTokens.length + chosen.length - 1
+      position.pendingTokens = [chosen[chosen.length - 1]]
+      position.logits = null
+    }
+    if (!reply.isHolding) this.dropCheckpoint(run)
+    if (listenerFailed !== null) throw (listenerFailed as { error: unknown }).error
+    return reason
   }
 
   /** Feeds the token chosen last. */
   private async feedPending(): Promise<void> {
     const [token] = this.position.pendingTokens
     try {
-      await this.context.exclusive(async () => this.setLogits(await this.context.runner.decode(this.state!, token)))
+      await this.context.decodeQueue.decode(this.state!, token, logits => this.setLogits(logits))
     } catch (error) {
       this.hasFailed = true
       throw error
@@ -392,8 +496,16 @@ export class RecurrentSession implements Session {
   /** The state and logits before a token that may begin a stop string. */
   private async takeCheckpoint({ sampler }: Run): Promise<Checkpoint> {
     const state = await this.context.exclusive(() => this.context.runner.cloneState(this.state!))
-    const { tokenCount, logits } = this.position
-    return { state, tokenCount, logits: logits!.slice(), penaltyHistory: sampler.exportState().history }
+    const { tokenCount, pendingTokens, logits } = this.position
+    return {
+      state,
+      tokenCount,
+      pendingTokens,
+      logits: logits?.slice() ?? null,
+      penaltyHistory: sampler.exportState().history,
+      certainTokens: [],
+      heldTokens: [],
+    }
   }
 
   private dropCheckpoint(run: Run): void {
@@ -401,10 +513,10 @@ export class RecurrentSession implements Session {
     run.checkpoint = null
   }
 
-  /** A stop string is complete: back to before it; what of the held text lies before it is read again later. */
+  /** A stop string is complete: back to before it; what of the text since lies before it is read again later. */
   private goBackToStop(run: Run, piece: ReplyPiece): void {
     const { position } = this
-    const { state, tokenCount, logits, penaltyHistory } = run.checkpoint!
+    const { state, tokenCount, pendingTokens, logits, penaltyHistory, certainTokens } = run.checkpoint!
     const remainder = run.reply.remainderAtStop()
     const encoded =
       remainder.text === ''
@@ -412,12 +524,13 @@ export class RecurrentSession implements Session {
         : this.context.tokenizer!.encode(remainder.text, { parseSpecial: false, continuation: true })
     run.checkpoint = null
     this.replaceState(state)
+    const chosen = [...certainTokens, ...remainder.tokens, ...encoded]
     position.tokenCount = tokenCount
-    position.pendingTokens = [...remainder.tokens, ...encoded]
-    if (position.pendingTokens.length === 0) this.setLogits(logits)
+    position.pendingTokens = [...pendingTokens, ...chosen]
+    if (position.pendingTokens.length === 0) this.setLogits(logits!)
     position.logits = position.pendingTokens.length === 0 ? this.logitsBuffer : null
     run.sampler.importState({ ...run.sampler.exportState(), history: penaltyHistory })
-    for (const token of position.pendingTokens) run.sampler.accept(token)
+    for (const token of chosen) run.sampler.accept(token)
     this.tell(run, { text: piece.text, tokens: [...remainder.newTokens, ...encoded] })
   }
 
@@ -456,6 +569,9 @@ export class RecurrentSession implements Session {
     this.state = state
   }
 }
+
+const tokensLeft = ({ sampling, generatedTokens }: Run): number =>
+  (sampling.maxTokens ?? Number.POSITIVE_INFINITY) - generatedTokens
 
 function statsOf(run: Run, nowMs: number): GenerationStats {
   const decodeMs = run.lastTokenMs - (run.firstTokenMs ?? run.lastTokenMs)

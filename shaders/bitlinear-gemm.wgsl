@@ -22,11 +22,13 @@ const TILE_ROWS: u32 = 16u * ROWS_PER_LANE;
 const TILE_TOKENS: u32 = 16u * TOKENS_PER_LANE;
 // Words of a row in a tile.
 const TILE_WORDS: u32 = 4u;
-const ROW_LOADS: u32 = TILE_ROWS * TILE_WORDS / 256u;
-const TOKEN_LOADS: u32 = TILE_TOKENS * TILE_WORDS / 256u;
+const ROW_WORDS: u32 = TILE_ROWS * TILE_WORDS;
+const TOKEN_WORDS: u32 = TILE_TOKENS * TILE_WORDS;
+const ROW_LOADS: u32 = (ROW_WORDS + 255u) / 256u;
+const TOKEN_LOADS: u32 = (TOKEN_WORDS + 255u) / 256u;
 
-var<workgroup> row_tile: array<vec4<u32>, TILE_ROWS * TILE_WORDS>;
-var<workgroup> token_tile: array<vec4<u32>, TILE_TOKENS * TILE_WORDS>;
+var<workgroup> row_tile: array<vec4<u32>, ROW_WORDS>;
+var<workgroup> token_tile: array<vec4<u32>, TOKEN_WORDS>;
 
 // Place of a word in a tile: neighbouring rows fall into different memory banks.
 fn tile_index(row: u32, word: u32) -> u32 {
@@ -70,10 +72,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   for (var first_word = 0u; first_word < WORDS; first_word += TILE_WORDS) {
     workgroupBarrier();
     for (var i = 0u; i < ROW_LOADS; i++) {
-      row_tile[tile_index((lane + 256u * i) / TILE_WORDS, lane % TILE_WORDS)] = expand(row_next[i]);
+      if (lane + 256u * i < ROW_WORDS) {
+        row_tile[tile_index((lane + 256u * i) / TILE_WORDS, lane % TILE_WORDS)] = expand(row_next[i]);
+      }
     }
     for (var i = 0u; i < TOKEN_LOADS; i++) {
-      token_tile[tile_index((lane + 256u * i) / TILE_WORDS, lane % TILE_WORDS)] = token_next[i];
+      if (lane + 256u * i < TOKEN_WORDS) {
+        token_tile[tile_index((lane + 256u * i) / TILE_WORDS, lane % TILE_WORDS)] = token_next[i];
+      }
     }
     workgroupBarrier();
     // The next tile is on its way while this one is multiplied; after the last, the last again.

@@ -6,61 +6,39 @@ const QUANTIZED_PLANES: u32 = 1u;
 alias RowSums = i32;
 
 @group(0) @binding(2) var<storage, read> input: array<vec4<f32>>; // [K]
-@group(0) @binding(3) var<storage, read> norm: array<vec4<f32>>; // [K], of the RMSNorm before; anything without one
-@group(0) @binding(4) var<storage, read> in_norm: array<vec4<f32>>; // [K]
-@group(0) @binding(5) var<storage, read> codes: array<u32>; // [row_count, WORDS]
 @group(0) @binding(6) var<storage, read_write> output: array<f32>; // [N]
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  var held: Codes;
-  for (var r = 0u; r < ROWS; r++) {
-    for (var i = 0u; i < WORDS_PER_LANE; i++) {
-      held[code_slot(r, 0u, i)] = codes[code_index(group.x, r, 0u, i, lane)];
-    }
-  }
-
+  var held = fetch_codes(group.x, 0u, lane);
   var values: Values;
   for (var i = 0u; i < ITEMS; i++) {
-    let word = lane + i * WORKGROUP_SIZE;
-    if (word < WORDS) {
-      for (var n = 0u; n < 4u; n++) {
-        values[4u * i + n] = input[float_index(word, n)];
-      }
+    let vector = lane + i * WORKGROUP_SIZE;
+    if (vector < VECTORS) {
+      values[i] = input[vector];
     }
   }
   if (HAS_NORM) {
-    let norm_inverse_rms = inverse_rms_of(&values, MODEL_EPSILON, lane);
-    for (var i = 0u; i < ITEMS; i++) {
-      let word = lane + i * WORKGROUP_SIZE;
-      if (word < WORDS) {
-        for (var n = 0u; n < 4u; n++) {
-          values[4u * i + n] = values[4u * i + n] * norm_inverse_rms * norm[float_index(word, n)];
-        }
-      }
-    }
+    apply_norm(&values, lane);
   }
-  let linear_inverse_rms = inverse_rms_of(&values, BITLINEAR_EPSILON, lane);
-  var absmax = 0.0;
-  for (var i = 0u; i < ITEMS; i++) {
-    let word = lane + i * WORKGROUP_SIZE;
-    if (word < WORDS) {
-      for (var n = 0u; n < 4u; n++) {
-        values[4u * i + n] = values[4u * i + n] * linear_inverse_rms * in_norm[float_index(word, n)];
-        absmax = max(absmax, absmax_of(values[4u * i + n]));
-      }
-    }
-  }
-  let scale = activation_scale(workgroup_max(vec4<f32>(absmax), lane).x);
-  store_activations(&values, scale, 0u, lane);
-  workgroupBarrier();
+  let scale = quantize_input(&values, lane).x;
 
-  for (var r = 0u; r < ROWS; r++) {
-    let sum = row_sum(lane_product(&held, r, 0u, 0u, lane), lane);
-    let row = row_of(group.x, r, lane);
-    if (lane % ROW_LANES == 0u && row < dispatch.row_count) {
+  var taken = lane_activations(0u, lane);
+  let factor = divide(dispatch.weight_scales.x, scale);
+  for (var batch = 0u; batch < BATCHES; batch++) {
+    if (batch > 0u) {
+      held = fetch_codes(group.x, batch, lane);
+    }
+    // Lane r of a row's lanes writes the r-th row.
+    var sum: RowSums;
+    for (var r = 0u; r < ROWS; r++) {
+      let row_total = row_sum(lane_product(&held, r, 0u, &taken), lane);
+      sum = select(sum, row_total, lane % ROW_LANES == r);
+    }
+    let row = row_of(group.x, batch, lane % ROW_LANES, lane);
+    if (lane % ROW_LANES < ROWS && row < dispatch.row_count) {
       let at = dispatch.first_row + row;
-      let value = f32(sum) * divide(dispatch.weight_scales.x, scale);
+      let value = f32(sum) * factor;
       if (ADD) {
         output[at] += rounded(value);
       } else {

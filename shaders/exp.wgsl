@@ -11,7 +11,7 @@ fn exponential(x: f32) -> f32 {
   p = rounded(p * r) + 4.1665795894e-2f;
   p = rounded(p * r) + 1.6666665459e-1f;
   p = rounded(p * r) + 5.0000001201e-1f;
-  let e = (rounded(p * rounded(r * r)) + r) + 1.0;
+  let e = rounded(rounded(p * rounded(r * r)) + r) + 1.0;
   return e * bitcast<f32>(u32(i32(n) + 127) << 23u);
 }
 

@@ -1,6 +1,6 @@
 // Float32 arithmetic that is the same on every adapter. WGSL lets a compiler fuse a product into a sum and gives division,
-// inverseSqrt and exp a few units in the last place of slack; one such difference can flip an int8. Not for elementwise
-// sums or single products, which are exact to the last bit anyway.
+// sqrt and exp a few units in the last place of slack; one such difference can flip an int8. Not for elementwise sums or
+// single products, which are exact to the last bit anyway. residual-fused.wgsl or residual-split.wgsl comes with it.
 
 struct Chunk {
   token_count: u32,
@@ -15,25 +15,23 @@ struct Chunk {
 fn rounded(x: f32) -> f32 {
   return bitcast<f32>(bitcast<u32>(x) ^ chunk.opaque_zero);
 }
-
-// The upper 12 bits of the significand. Products of two halves are exact, so fusing them changes nothing.
-fn upper_half(x: f32) -> f32 {
-  return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
+fn rounded2(x: vec2<f32>) -> vec2<f32> {
+  return bitcast<vec2<f32>>(bitcast<vec2<u32>>(x) ^ vec2<u32>(chunk.opaque_zero));
 }
-
-// a - x * y for a close to x * y, exact up to underflow.
-fn product_residual(a: f32, x: f32, y: f32) -> f32 {
-  let x_high = upper_half(x);
-  let x_low = x - x_high;
-  let y_high = upper_half(y);
-  let y_low = y - y_high;
-  return (((a - x_high * y_high) - x_high * y_low) - x_low * y_high) - x_low * y_low;
+fn rounded4(x: vec4<f32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(chunk.opaque_zero));
 }
 
 // a / b, correctly rounded.
 fn divide(a: f32, b: f32) -> f32 {
   let quotient = rounded(a / b);
-  return quotient + product_residual(a, quotient, b) / b;
+  return quotient + product_residual(vec4<f32>(a), vec4<f32>(quotient), vec4<f32>(b)).x / b;
+}
+
+// x / b, correctly rounded; `inverse` is 1 / b, about.
+fn divide4(x: vec4<f32>, b: f32, inverse: f32) -> vec4<f32> {
+  let quotient = rounded4(x * inverse);
+  return quotient + product_residual(x, quotient, vec4<f32>(b)) * inverse;
 }
 
 // A number as an unevaluated sum of two: x is the value to float32, y the rest.
@@ -49,31 +47,26 @@ fn add_pairs(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
 // Squares are summed of x * 2^-20, which neither overflows nor loses what an epsilon of 1e-6 leaves of it.
 const SQUARE_SCALE: f32 = 0x1p-20f;
 
-// The running sum of squares with one more term, to about 45 bits.
-fn add_square(sum: vec2<f32>, value: f32) -> vec2<f32> {
-  let x = value * SQUARE_SCALE;
-  let high = upper_half(x);
-  let low = x - high;
-  let square = high * high;
-  let total = rounded(sum.x + square);
-  let part = rounded(total - sum.x);
-  let error = (sum.x - (total - part)) + (square - part);
-  return vec2<f32>(total, sum.y + (error + (2.0 * high * low + low * low)));
+// The sum of four squares, to about 45 bits.
+fn sum_of_squares(values: vec4<f32>) -> vec2<f32> {
+  let x = values * SQUARE_SCALE;
+  let squares = rounded4(x * x);
+  let rests = -product_residual(squares, x, x);
+  let sums = rounded2(squares.xy + squares.zw);
+  let parts = rounded2(sums - squares.xy);
+  let errors = (squares.xy - (sums - parts)) + (squares.zw - parts);
+  let total = rounded(sums.x + sums.y);
+  let part = rounded(total - sums.x);
+  let error = (sums.x - (total - part)) + (sums.y - part);
+  return vec2<f32>(total, error + (errors.x + errors.y) + ((rests.x + rests.y) + (rests.z + rests.w)));
 }
 
-fn add_squares(sum: vec2<f32>, values: vec4<f32>) -> vec2<f32> {
-  return add_square(add_square(add_square(add_square(sum, values.x), values.y), values.z), values.w);
-}
-
-// 1 / sqrt(mean + epsilon) rounded to float32 once; sum of scaled squares over `count` values, epsilon as a pair.
-fn inverse_rms(sum: vec2<f32>, count: f32, epsilon: vec2<f32>) -> f32 {
+// sqrt(mean + epsilon) rounded to float32 once; sum of scaled squares over `count` values, epsilon as a pair.
+fn root_of_mean(sum: vec2<f32>, count: f32, epsilon: vec2<f32>) -> f32 {
   let quotient = rounded(sum.x / count);
-  let rest = (product_residual(sum.x, quotient, count) + sum.y) / count;
-  let scaled_epsilon = epsilon * (SQUARE_SCALE * SQUARE_SCALE);
-  let mean = add_pairs(vec2<f32>(quotient, rest), scaled_epsilon);
-  let estimate = rounded(inverseSqrt(mean.x));
-  let square = rounded(estimate * estimate);
-  let square_rest = -product_residual(square, estimate, estimate);
-  let error = product_residual(1.0, mean.x, square) - (mean.x * square_rest + mean.y * square);
-  return (estimate + 0.5 * estimate * error) * SQUARE_SCALE;
+  let residual = product_residual(vec4<f32>(sum.x), vec4<f32>(quotient), vec4<f32>(count)).x;
+  let mean = add_pairs(vec2<f32>(quotient, (residual + sum.y) / count), epsilon * (SQUARE_SCALE * SQUARE_SCALE));
+  let root = rounded(sqrt(mean.x));
+  let error = product_residual(vec4<f32>(mean.x), vec4<f32>(root), vec4<f32>(root)).x + mean.y;
+  return (root + error / (2.0 * root)) * (1.0 / SQUARE_SCALE);
 }

@@ -3,9 +3,11 @@
  * knows this list; the host reads the texts (`shaders/<stem>.wgsl`) and hands them to the WebGPU backend. Loads nothing.
  */
 
-/** Shared parts. `reduce-*`, `row-sum-*` and `dot-*` have one form for each ability of an adapter. */
+/** Shared parts. `residual-*`, `reduce-*`, `row-sum-*` and `dot-*` have one form for each ability of an adapter. */
 export const SHADER_PARTS = [
   'float',
+  'residual-fused',
+  'residual-split',
   'exp',
   'ternary',
   'normalize',
@@ -19,10 +21,11 @@ export const SHADER_PARTS = [
 ] as const
 export type ShaderPart = (typeof SHADER_PARTS)[number]
 
-/** 'reduce', 'row-sum' and 'dot' stand for the form that the adapter gets. */
-type PartName = Exclude<ShaderPart, `${string}-${string}`> | 'reduce' | 'row-sum' | 'dot'
+/** 'residual', 'reduce', 'row-sum' and 'dot' stand for the form that the adapter gets. */
+type PartName = Exclude<ShaderPart, `${string}-${string}`> | 'residual' | 'reduce' | 'row-sum' | 'dot'
 
-const ROW = ['float', 'reduce', 'ternary', 'dot', 'normalize'] as const
+const FLOAT = ['float', 'residual'] as const
+const ROW = [...FLOAT, 'reduce', 'ternary', 'dot', 'normalize'] as const
 const GEMV = [...ROW, 'row-sum', 'gemv'] as const
 
 /** One an op, with the parts it needs. */
@@ -30,17 +33,18 @@ export const SHADER_OPS = {
   embedding: [],
   'rms-norm': ROW,
   'norm-quantize': ROW,
-  'bitlinear-gemm': ['float', 'dot'],
+  'bitlinear-gemm': [...FLOAT, 'dot'],
   'bitlinear-gemv': GEMV,
-  'mlgru-gates': ['float', 'exp'],
-  mlgru: ['float', 'exp'],
+  'mlgru-gates': [...FLOAT, 'exp'],
+  mlgru: [...FLOAT, 'exp'],
   'mlgru-output': [...ROW, 'exp'],
-  glu: ['float', 'exp'],
+  glu: [...FLOAT, 'exp'],
   'mlgru-step': [...GEMV, 'exp'],
   'mlgru-output-step': GEMV,
   'glu-step': [...GEMV, 'exp'],
+  'fused-probe': FLOAT,
   'sample-argmax': [],
-  'sample-top-k': [],
+  'sample-draw': [],
 } as const satisfies Record<string, readonly PartName[]>
 export type ShaderOp = keyof typeof SHADER_OPS
 

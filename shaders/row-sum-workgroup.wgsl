@@ -3,15 +3,15 @@
 
 var<workgroup> row_parts: array<RowSums, WORKGROUP_SIZE>;
 
-// The sum, in the first lane of each row; whatever in the others.
+// The sum, in every lane of the row.
 fn row_sum(value: RowSums, lane: u32) -> RowSums {
-  row_parts[lane] = value;
-  for (var width = ROW_LANES / 2u; width > 0u; width >>= 1u) {
-    workgroupBarrier();
-    if (lane % ROW_LANES < width) {
-      row_parts[lane] = row_parts[lane] + row_parts[lane + width];
-    }
-  }
   workgroupBarrier();
-  return row_parts[lane];
+  row_parts[lane] = value;
+  workgroupBarrier();
+  let first = lane - lane % ROW_LANES;
+  var sum = row_parts[first];
+  for (var i = 1u; i < ROW_LANES; i++) {
+    sum = sum + row_parts[first + i];
+  }
+  return sum;
 }

@@ -1,4 +1,4 @@
-// Greedy choice of the next token: the largest logit, of equal ones the first. One workgroup. Notes the token for the next
+// Greedy choice of the next token without penalties: the largest logit, of equal ones the first. One workgroup. Notes the token for the next
 // step and for the host; 0xffffffff when no logit is a number.
 
 struct Step {

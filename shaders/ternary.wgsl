@@ -1,11 +1,14 @@
 // The order of ternary codes and of the int8 activations that meet them.
 // Sixteen codes {0, 1, 2} make a word, as in the file's TQ2_0 blocks without their scales: byte b, bits 2n of word
-// 8 * half + m hold input 128 * half + 32 * n + 4 * m + b. Activations are stored in that order too: one vec4<u32> of
-// sixteen int8 for each word. What the code 1 stands for (zero) is taken off with the sum of the activations.
+// 8 * half + m hold input 128 * half + 32 * n + 4 * m + b. What the code 1 stands for (zero) is taken off with the sum of
+// the activations.
 
-// Index of the vec4 of floats that hold inputs 128 * half + 32 * n + 4 * m + (0..3) of word `word`.
-fn float_index(word: u32, n: u32) -> u32 {
-  return (word >> 3u) * 32u + n * 8u + (word & 7u);
+// Where the four inputs 4 * vector .. 4 * vector + 3 meet their codes: the word, and which two bits of its bytes.
+fn word_of(vector: u32) -> u32 {
+  return (vector >> 5u) * 8u + (vector & 7u);
+}
+fn quarter_of(vector: u32) -> u32 {
+  return (vector >> 3u) & 3u;
 }
 
 // One word's sum of code * activation, with codes {0, 1, 2}.
@@ -14,9 +17,8 @@ fn word_product(codes: u32, q: vec4<u32>) -> i32 {
     + dot4((codes >> 4u) & 0x03030303u, q.z) + dot4((codes >> 6u) & 0x03030303u, q.w);
 }
 
-// Sum of the sixteen activations of a word.
-fn word_sum(q: vec4<u32>) -> i32 {
-  return dot4(0x01010101u, q.x) + dot4(0x01010101u, q.y) + dot4(0x01010101u, q.z) + dot4(0x01010101u, q.w);
+fn activation_sum(q: u32) -> i32 {
+  return dot4(0x01010101u, q);
 }
 
 // round(y * scale) of four values as int8, ties to even.

@@ -16,6 +16,8 @@ export const FAKE_COMMANDS = {
   crash: 'CRASH',
   /** The reply fails with an error of the engine. */
   fail: 'FAIL',
+  /** The model moves to another backend after a few tokens, and the reply goes on. */
+  move: 'MOVE',
 } as const
 
 export interface FakeEngineOptions {
@@ -142,6 +144,8 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
           stateBytesPerSession: 98_304,
           processRssBytes: process.memoryUsage.rss(),
         }),
+        'backend.adapters': () => [],
+        'model.move': () => ({ name: 'reference', description: 'words in a row', kernel: 'none', threads: 1 }),
       },
       streams: {
         'model.load': async ({ path }, emit) => {
@@ -215,6 +219,10 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
               if (generatedTokens === 5 && prompt.includes(FAKE_COMMANDS.fail)) {
                 throw new TernError({ code: 'backend-failed', message: 'The fake failed.', remedy: 'Ask another way.' })
               }
+              if (generatedTokens === 5 && prompt.includes(FAKE_COMMANDS.move)) {
+                const backend = { name: 'wasm', description: 'words elsewhere', kernel: 'none', threads: 1 } as const
+                emit({ kind: 'moved', backend, reason: 'The device was lost. The reply goes on elsewhere.' })
+              }
               const token = session.generated % WORDS.length
               session.generated += 1
               generatedTokens += 1
@@ -228,6 +236,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
         },
         convert: async (_params, emit) => emit({ kind: 'done', outputBytes: 0 }),
         evaluate: async (_params, emit) => emit({ kind: 'done', tokens: 0, lossNats: null, perplexity: null }),
+        selftest: async (_params, emit) => emit({ kind: 'done', passed: true }),
         bench: async (_params, emit) =>
           emit({
             kind: 'done',

@@ -7,9 +7,10 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
+import { delimiter, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { underNode24 } from '../main/headless/node24.mjs'
+import { installSoftwareDriver } from './install-software-driver.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const say = line => process.stdout.write(`${line}\n`)
@@ -20,23 +21,28 @@ await underNode24(import.meta.url, async () => {
   const folders = [dirname(process.execPath), join(root, 'node_modules', '.bin'), process.env.PATH]
   process.env.PATH = folders.join(delimiter)
 
-  const missing = await installBrowser()
+  const missing = [
+    ['the end-to-end tests need Chromium.', await installBrowser()],
+    ['the WebGPU tests need a software GPU.', await installSoftwareDriver(say)],
+  ].flatMap(([what, how]) => (how === null ? [] : [`${what} ${how}`]))
   const isClean = checkSources()
   const tests = runTests(process.argv.slice(2))
 
   say('')
   if (!isClean) say('Types or lint failed (npm run check): see above.')
-  if (missing !== null) say(`${inCi ? 'Failed' : 'Skipped'}: the end-to-end tests need Chromium. ${missing}`)
+  for (const line of tests?.skippedGroups ?? []) say(`Skipped: ${line}`)
+  for (const line of missing) say(`${inCi ? 'Failed' : 'Skipped'}: ${line}`)
   if (tests?.failed === 0 && !tests.isSuccess) say('Something outside the tests failed: see above.')
   if (tests === null) say('The tests did not run to their end: see above.')
   else say(`${tests.passed} passed, ${tests.failed} failed, ${tests.skipped} skipped`)
-  process.exitCode = isClean && tests?.isSuccess && !(inCi && missing !== null) ? 0 : 1
+  process.exitCode = isClean && tests?.isSuccess && !(inCi && missing.length > 0) ? 0 : 1
 })
 
 /** Sees to a Chromium for the end-to-end tests. Returns null, or the sentence that says how to get it. */
 async function installBrowser() {
   const { findChromium } = await import('./chromium.ts')
   if (findChromium() !== null) return null
+  if (process.env.TERN_CHROMIUM) return `The variable TERN_CHROMIUM names no program: ${process.env.TERN_CHROMIUM}`
   if (process.platform !== 'linux' || !hasCommand('apt-get')) {
     return 'Install Chromium or Chrome, or name one in the variable TERN_CHROMIUM.'
   }
@@ -88,6 +94,8 @@ function runTests(args) {
       passed: report.numPassedTests,
       failed: report.numFailedTests + unloadable.length,
       skipped: report.numPendingTests + report.numTodoTests,
+      // Names given on the command line skip all other tests, which is nobody's news.
+      skippedGroups: args.some(arg => /^(-t|--testNamePattern)/.test(arg)) ? [] : skippedGroups(report),
       isSuccess: run.status === 0,
     }
   } catch (error) {
@@ -96,4 +104,21 @@ function runTests(args) {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** What was skipped, one line a group of tests; the reason stands in the group's name. */
+function skippedGroups(report) {
+  const isSkipped = test => test.status !== 'passed' && test.status !== 'failed'
+  return report.testResults.flatMap(({ name, assertionResults }) => {
+    const counts = new Map()
+    for (const test of assertionResults.filter(isSkipped)) {
+      const [group] = test.ancestorTitles
+      const isWhole = assertionResults.every(other => other.ancestorTitles[0] !== group || isSkipped(other))
+      const title = group !== undefined && isWhole ? group : test.fullName
+      counts.set(title, (counts.get(title) ?? 0) + 1)
+    }
+    return [...counts].map(
+      ([title, count]) => `${relative(root, name)}: ${title}, ${count} ${count === 1 ? 'test' : 'tests'}`,
+    )
+  })
 }

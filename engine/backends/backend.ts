@@ -2,6 +2,7 @@
  * What a backend is. Coarse on purpose: one decode step is one call a thread in WASM, one recorded command buffer in
  * WebGPU, one frame to an FPGA. The reference backend is the definition that the others are held against.
  */
+import type { EngineError } from '../errors.ts'
 import type { CancelSignal, MaybePromise } from '../host.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { ModelSource } from '../model/source.ts'
@@ -60,10 +61,14 @@ export interface RunnerMemory {
   /** All live states. */
   stateBytes: number
   scratchBytes: number
+  /** All of it is memory of the graphics processor. Left out: the system's. */
+  isGpuMemory?: boolean
 }
 
 export interface Runner {
   readonly config: ModelConfig
+  /** Tokens of a full prefill chunk, where it matters to whoever divides a prompt. */
+  readonly chunkTokens?: number
   createState(): RunnerState
   cloneState(state: RunnerState): RunnerState
   disposeState(state: RunnerState): void
@@ -80,33 +85,85 @@ export interface Runner {
   /** Feeds one token; logits [V] of the next one, a view that the next call on this runner overwrites. */
   decode(state: RunnerState, token: number): MaybePromise<Float32Array>
   /**
-   * Optional: feeds `token`, samples the next one on the device, feeds that, and so on, several tokens ahead of the host.
-   * Returns how many tokens `onToken` got, at least one; the state has read `token` and all of these but the last, however
-   * far the device had run ahead. Throws `token-out-of-range`, `sampling-invalid`, `tensor-not-finite`, `backend-failed`.
+   * Optional: feeds one token to each of 1 to `decodeBatchMost` different states in one step, which reads the weights once.
+   * Gives for each what `decode` would give, bit for bit; the views end with the next call on this runner. When it throws,
+   * no state has changed, or the runner has failed for good.
    */
-  decodeMany?(state: RunnerState, token: number, options: DecodeManyOptions): Promise<number>
+  decodeBatch?:
+    | ((states: readonly RunnerState[], tokens: readonly number[]) => MaybePromise<Float32Array[]>)
+    | undefined
+  readonly decodeBatchMost?: number
+  /**
+   * Optional: samples on the device, feeds the sampled token, samples the next, and so on, several tokens ahead of the
+   * host. `start` is the token to feed first, or the logits [V] to sample the first token from. Returns how many tokens
+   * `onToken` got. The state has then read `start` and all of these but the last, however far the device had run ahead;
+   * after 'drop' it lacks the token before the dropped one too (`start` itself, when the first is dropped). 0, and the
+   * state is as before, when the device cannot sample the next token: too many are equally likely.
+   * Throws `token-out-of-range`, `sampling-invalid`, `tensor-not-finite`, `backend-failed`.
+   */
+  readonly decodeMany?:
+    | ((state: RunnerState, start: number | Float32Array, options: DecodeManyOptions) => Promise<number>)
+    | undefined
   memory(): RunnerMemory
+  /** What made the device unusable (lost, out of memory): every call throws it from then on. Left out: cannot happen. */
+  readonly deviceFailure?: EngineError | null
   dispose(): Promise<void>
 }
 
-/** What a device can sample by itself. Everything else (top-p, min-p, penalties, biases) needs the logits. */
+/** Tokens that penalties look back at on a device. */
+export const MAX_DEVICE_PENALTY_WINDOW = 4096
+
+/** What a device can sample by itself: everything but logit biases. As in sampling/sampler.ts, in that order. */
 export interface DeviceSampling {
   /** 0 is greedy. */
   temperature: number
-  /** 0 is off; at most 256. */
+  /** 0 is off. */
   topK: number
+  /** 1 is off. */
+  topP: number
+  /** 0 is off. */
+  minP: number
+  /** null: none. */
+  penalties: DevicePenalties | null
   /** Same seed, same tokens, on the same device: 32 bits. */
   seed: number
   /** Tokens drawn with this seed before. */
   drawn: number
 }
 
+export const GREEDY_ON_DEVICE: DeviceSampling = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  penalties: null,
+  seed: 0,
+  drawn: 0,
+}
+
+export interface DevicePenalties {
+  /** 1 is off. */
+  repetition: number
+  presence: number
+  frequency: number
+  /** Tokens looked back at, at most MAX_DEVICE_PENALTY_WINDOW; 0: all. */
+  window: number
+  /** The tokens in the window so far, oldest first. */
+  history: ArrayLike<number>
+}
+
+/**
+ * 'feed': go on with it. 'keep': the end; it is part of the sequence and not fed. 'drop': the end, and no part of it; the
+ * token before it is left unfed, so that whoever goes on has something to get logits from.
+ */
+export type SampledTokenUse = 'feed' | 'keep' | 'drop'
+
 export interface DecodeManyOptions {
   sampling: DeviceSampling
   /** At least 1. */
   maxTokens: number
-  /** Gets the sampled tokens in order; false ends. */
-  onToken(token: number): boolean
-  /** Looked at after each token. */
+  /** Gets the sampled tokens in order and says what becomes of each. */
+  onToken(token: number): SampledTokenUse
+  /** Looked at after each token: that one is then kept. */
   signal?: CancelSignal
 }

@@ -6,9 +6,9 @@ export function sliceSource(whole: ByteSource, offset: number, size: number): By
   const slice: ByteSource = {
     name: whole.name,
     size,
-    async read(at, length) {
+    async read(at, length, into) {
       if (at + length > size) throw truncated(slice, at + length)
-      return whole.read(offset + at, length)
+      return whole.read(offset + at, length, into)
     },
     close: async () => {},
   }

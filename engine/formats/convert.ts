@@ -40,7 +40,7 @@ export interface ConvertOptions {
 /**
  * Converts `folder` into `sink`. On failure or cancel the sink is aborted: nothing is left behind.
  * @throws EngineError `config-*`, `file-*`, `format-*`, `tensor-missing`, `tensor-shape-mismatch`,
- *   `tensor-type-unsupported`, `tensor-not-finite`, `tokenizer-*`, `limit-exceeded`, `disk-full`, `cancelled`
+ *   `tensor-type-unsupported`, `tensor-not-finite`, `tokenizer-*`, `template-*`, `limit-exceeded`, `disk-full`, `cancelled`
  */
 export async function convertCheckpoint(
   folder: ByteFolder,

@@ -1,13 +1,15 @@
 /**
  * Everything about text in a Hugging Face folder, as GGUF metadata: the tokenizer itself (tokenizer.json, or made from a
- * SentencePiece tokenizer.model), vocabulary lists for other programs, special ids, the chat template. Tokenising is not
- * done here, and a folder without a tokenizer is fine.
+ * SentencePiece tokenizer.model), vocabulary lists for other programs, special ids, the chat template. Nothing is tokenised
+ * here, but what could not be loaded later is refused. A folder without a tokenizer is fine.
  */
 import * as v from 'valibot'
 import { EngineError } from '../errors.ts'
 import type { ByteFolder } from '../host.ts'
 import type { ModelConfig } from '../model/config.ts'
+import { compileChatTemplate } from '../tokenizer/chat-template.ts'
 import { sentencePieceToTokenizerJson } from '../tokenizer/sentencepiece.ts'
+import { createTokenizer } from '../tokenizer/tokenizer.ts'
 import { readJson, readSmallFile, readText } from './folder-files.ts'
 import type { GgufEntry } from './gguf-writer.ts'
 
@@ -34,15 +36,25 @@ type TokenizerFile = v.InferOutput<typeof tokenizerSchema>
 
 /** A token as tokenizer_config.json names it: a text, or an object around it. */
 const namedToken = v.nullish(v.union([v.string(), v.object({ content: v.string() })]))
+const textOf = (token: v.InferOutput<typeof namedToken>): string | undefined =>
+  typeof token === 'string' ? token : token?.content
 const chatTemplate = v.nullish(v.union([v.string(), v.array(v.object({ name: v.string(), template: v.string() }))]))
 
+const SPECIAL_TOKENS = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const
+const specialTokensSchema = v.object(v.entriesFromList(SPECIAL_TOKENS, namedToken))
+
+/** A token beside those of a SentencePiece model; its other properties are taken over as they are. */
+const addedToken = v.looseObject({ content: v.string(), special: v.nullish(v.boolean()) })
+type AddedTokens = Record<string, v.InferOutput<typeof addedToken>>
+
 const tokenizerConfigSchema = v.object({
-  bos_token: namedToken,
-  eos_token: namedToken,
-  pad_token: namedToken,
-  unk_token: namedToken,
+  ...specialTokensSchema.entries,
   chat_template: chatTemplate,
+  /** By id. */
+  added_tokens_decoder: v.nullish(v.record(v.pipe(v.string(), v.digits()), addedToken)),
 })
+/** What came before added_tokens_decoder: texts to ids. */
+const addedTokensFileSchema = v.record(v.string(), tokenId)
 const idSettingsSchema = v.object({
   bos_token_id: v.nullish(v.number()),
   eos_token_id: v.nullish(v.union([v.number(), v.array(v.number())])),
@@ -52,7 +64,7 @@ const idSettingsSchema = v.object({
 /**
  * Metadata entries of the folder's tokenizer, template and special ids.
  * @param configJson config.json, parsed
- * @throws EngineError `tokenizer-invalid`, `tokenizer-unsupported`, `format-invalid`, `limit-exceeded`
+ * @throws EngineError `tokenizer-invalid`, `tokenizer-unsupported`, `template-*`, `format-invalid`, `limit-exceeded`
  */
 export async function tokenizerMetadata(
   folder: ByteFolder,
@@ -60,26 +72,22 @@ export async function tokenizerMetadata(
   config: ModelConfig,
 ): Promise<GgufEntry[]> {
   const files = new Set(await folder.list())
-  const settings = files.has('tokenizer_config.json')
-    ? parse(
-        tokenizerConfigSchema,
-        await readJson(folder, 'tokenizer_config.json', LIMITS.settingsBytes),
-        'tokenizer_config.json',
-      )
-    : {}
-  const generation = files.has('generation_config.json')
-    ? parse(
-        idSettingsSchema,
-        await readJson(folder, 'generation_config.json', LIMITS.settingsBytes),
-        'generation_config.json',
-      )
-    : {}
+  const settings = await readSettings(folder, files, 'tokenizer_config.json', tokenizerConfigSchema, {})
+  const tokensMap = await readSettings(folder, files, 'special_tokens_map.json', specialTokensSchema, {})
+  const special = (key: keyof typeof tokensMap) => textOf(settings[key] ?? tokensMap[key])
+  const generation = await readSettings(folder, files, 'generation_config.json', idSettingsSchema, {})
   const modelIds = parse(idSettingsSchema, configJson, 'config.json')
-  const tokenizerText = await readTokenizer(folder, files)
-  const vocabulary = tokenizerText === null ? null : vocabularyOf(tokenizerText)
+  const tokenizerText = await readTokenizer(folder, files, async () => {
+    if (settings.added_tokens_decoder) return settings.added_tokens_decoder
+    const ids = await readSettings(folder, files, 'added_tokens.json', addedTokensFileSchema, {})
+    const named = SPECIAL_TOKENS.map(special)
+    return Object.fromEntries(
+      Object.entries(ids).map(([content, id]) => [id, { content, special: named.includes(content) }]),
+    )
+  })
+  const vocabulary = tokenizerText === null ? null : vocabularyOf(tokenizerText, config.vocabularySize)
 
-  const idOf = (token: v.InferOutput<typeof namedToken>): number | undefined =>
-    token == null ? undefined : vocabulary?.ids.get(typeof token === 'string' ? token : token.content)
+  const idOf = (key: keyof typeof tokensMap): number | undefined => vocabulary?.ids.get(special(key) ?? '')
   const inVocabulary = (...candidates: (number | null | undefined)[]): number[] =>
     [
       ...new Set(candidates.filter(id => id != null && Number.isInteger(id) && id >= 0 && id < config.vocabularySize)),
@@ -87,11 +95,11 @@ export async function tokenizerMetadata(
   const eos = inVocabulary(
     ...[generation.eos_token_id ?? []].flat(),
     ...[modelIds.eos_token_id ?? []].flat(),
-    idOf(settings.eos_token),
+    idOf('eos_token'),
   )
-  const [bos] = inVocabulary(modelIds.bos_token_id, generation.bos_token_id, idOf(settings.bos_token))
-  const [padding] = inVocabulary(modelIds.pad_token_id, generation.pad_token_id, idOf(settings.pad_token))
-  const [unknown] = inVocabulary(idOf(settings.unk_token))
+  const [bos] = inVocabulary(modelIds.bos_token_id, generation.bos_token_id, idOf('bos_token'))
+  const [padding] = inVocabulary(modelIds.pad_token_id, generation.pad_token_id, idOf('pad_token'))
+  const [unknown] = inVocabulary(idOf('unk_token'))
 
   const entries: GgufEntry[] = vocabulary ? vocabularyEntries(vocabulary, config.vocabularySize) : []
   const addId = (key: string, id: number | undefined) => {
@@ -106,7 +114,10 @@ export async function tokenizerMetadata(
   const template = files.has('chat_template.jinja')
     ? await readText(folder, 'chat_template.jinja', LIMITS.templateBytes)
     : templateOf(settings.chat_template)
-  if (template) entries.push({ key: 'tokenizer.chat_template', type: 'string', value: template })
+  if (template) {
+    compileChatTemplate(template)
+    entries.push({ key: 'tokenizer.chat_template', type: 'string', value: template })
+  }
   return entries
 }
 
@@ -119,12 +130,27 @@ function parse<Schema extends v.GenericSchema>(schema: Schema, json: unknown, fi
   })
 }
 
-/** tokenizer.json as text; made from tokenizer.model where only that exists; null without either. */
-async function readTokenizer(folder: ByteFolder, files: Set<string>): Promise<string | null> {
+/** A small JSON file of the folder, or `absent` where there is none. */
+async function readSettings<Schema extends v.GenericSchema>(
+  folder: ByteFolder,
+  files: Set<string>,
+  file: string,
+  schema: Schema,
+  absent: v.InferOutput<Schema>,
+): Promise<v.InferOutput<Schema>> {
+  return files.has(file) ? parse(schema, await readJson(folder, file, LIMITS.settingsBytes), file) : absent
+}
+
+/** tokenizer.json as text; made from tokenizer.model and the tokens added to it where only that exists; null without either. */
+async function readTokenizer(
+  folder: ByteFolder,
+  files: Set<string>,
+  readAddedTokens: () => Promise<AddedTokens>,
+): Promise<string | null> {
   if (files.has('tokenizer.json')) return readText(folder, 'tokenizer.json', LIMITS.tokenizerBytes)
   if (!files.has('tokenizer.model')) return null
   const bytes = await readSmallFile(folder, 'tokenizer.model', LIMITS.tokenizerBytes)
-  return JSON.stringify(sentencePieceToTokenizerJson(bytes))
+  return JSON.stringify(sentencePieceToTokenizerJson(bytes, await readAddedTokens()))
 }
 
 interface Vocabulary {
@@ -132,7 +158,8 @@ interface Vocabulary {
   ids: Map<string, number>
 }
 
-function vocabularyOf(text: string): Vocabulary {
+/** Throws for a tokenizer that Tern could not use: better now than after the conversion. */
+function vocabularyOf(text: string, vocabularySize: number): Vocabulary {
   let json: unknown
   try {
     json = JSON.parse(text)
@@ -142,6 +169,7 @@ function vocabularyOf(text: string): Vocabulary {
       cause,
     })
   }
+  createTokenizer(json, { vocabularySize })
   const file = parse(tokenizerSchema, json, 'tokenizer.json')
   const { vocab } = file.model
   const ids = new Map(Array.isArray(vocab) ? vocab.map(([token], id) => [token, id]) : Object.entries(vocab))

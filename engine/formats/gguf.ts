@@ -477,7 +477,7 @@ function makeModel(bytes: ByteSource, { metadata, tensors }: Header, config: Mod
     embeddingType: tensor('token_embd.weight').type,
     tensors: () => infos,
     tensor,
-    async readTensor(name, byteOffset = 0, byteLength) {
+    async readTensor(name, byteOffset = 0, byteLength, into) {
       const { fileOffset, byteLength: total } = tensor(name)
       const length = byteLength ?? total - byteOffset
       if (!(byteOffset >= 0 && length >= 0 && byteOffset + length <= total)) {
@@ -486,7 +486,7 @@ function makeModel(bytes: ByteSource, { metadata, tensors }: Header, config: Mod
           actual: `${length} bytes from ${byteOffset}`,
         })
       }
-      return bytes.read(fileOffset + byteOffset, length)
+      return bytes.read(fileOffset + byteOffset, length, into)
     },
     close: () => bytes.close(),
   }

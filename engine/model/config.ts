@@ -133,13 +133,6 @@ export function checkConfig(config: ModelConfig): void {
       remedy: 'No implementation runs such a checkpoint, the published one included; choose another model.',
     })
   }
-  if (config.useLowerBound && config.stateWidth !== config.hiddenSize) {
-    throw new EngineError('config-unsupported', 'This model has lower bounds and a state wider than its hidden size.', {
-      expected: `a state width of ${config.hiddenSize} (expand_ratio 1) or use_lower_bound false`,
-      actual: String(config.stateWidth),
-      remedy: 'No implementation runs such a model, the published one included; choose another.',
-    })
-  }
   if (!(config.rmsNormEpsilon >= 0 && config.rmsNormEpsilon < 1)) {
     throw new EngineError('config-invalid', 'The RMSNorm epsilon is out of range.', {
       expected: 'from 0 to 1',

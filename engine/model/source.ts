@@ -23,6 +23,9 @@ export interface ModelSource {
   tensors(): TensorInfo[]
   /** Throws `tensor-missing`. */
   tensor(name: string): TensorInfo
-  /** Raw bytes of a tensor or a part of it; reads exactly what is asked, so large matrices can be streamed. */
-  readTensor(name: string, byteOffset?: number, byteLength?: number): Promise<Uint8Array>
+  /**
+   * Raw bytes of a tensor or a part of it; reads exactly what is asked, so large matrices can be streamed. `into`, of that
+   * length, may be filled and returned: use what is returned.
+   */
+  readTensor(name: string, byteOffset?: number, byteLength?: number, into?: Uint8Array): Promise<Uint8Array>
 }

@@ -74,7 +74,7 @@ export interface Sampler {
   importState(state: SamplerState): void
 }
 
-const DEFAULT_PENALTY_WINDOW = 256
+export const DEFAULT_PENALTY_WINDOW = 256
 const MAX_PENALTY_WINDOW = 1 << 20
 const BAN_BIAS = -100
 

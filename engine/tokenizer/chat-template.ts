@@ -49,7 +49,8 @@ const LONG_WHITESPACE = /\s{1024}/
 
 const budgetFor = (inputLength: number, messageCount: number): TemplateBudget => ({
   steps: 1_000_000 + 20_000 * messageCount,
-  textLength: 1_000_000 + 4 * inputLength,
+  // A message written out as a value is longer than its text.
+  textLength: 1_000_000 + 4 * inputLength + 100 * messageCount,
   textVolume: 64_000_000 + 2000 * inputLength,
 })
 

@@ -76,7 +76,8 @@ function compileRegex(source: string, regex: RegExp): TextPattern {
   return { find: text => findInWindows(text, regex) }
 }
 
-function findLiteral(text: string, literal: string): number[] {
+/** As TextPattern.find, of a plain text. */
+export function findLiteral(text: string, literal: string): number[] {
   const spans: number[] = []
   for (let at = text.indexOf(literal); at >= 0; at = text.indexOf(literal, at + literal.length)) {
     spans.push(at, at + literal.length)

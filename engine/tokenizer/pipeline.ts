@@ -5,7 +5,7 @@
  * Source: huggingface/tokenizers, tokenizers/src/{normalizers,pre_tokenizers}.
  */
 import * as v from 'valibot'
-import { compilePattern, type TextPattern, trustedPattern } from './pattern.ts'
+import { compilePattern, findLiteral, type TextPattern, trustedPattern } from './pattern.ts'
 import { type Component, parsePart, tokenizerUnsupported } from './tokenizer-json.ts'
 
 export interface SectionPlace {
@@ -158,7 +158,7 @@ function compilePreTokenizer(component: Component): PreTokenize {
 function metaspace(options: v.InferOutput<typeof metaspaceSchema>): PreTokenize {
   const { replacement, split } = options
   const scheme = prependScheme(options)
-  const bySpace = splitter({ find: text => literalSpans(text, replacement) }, 'MergedWithNext')
+  const bySpace = splitter({ find: text => findLiteral(text, replacement) }, 'MergedWithNext')
   return (text, place) => {
     let replaced = text.replaceAll(' ', replacement)
     const prepends = scheme === 'always' || (scheme === 'first' && place.first)
@@ -169,14 +169,6 @@ function metaspace(options: v.InferOutput<typeof metaspaceSchema>): PreTokenize 
 
 export const prependScheme = (options: v.InferOutput<typeof metaspaceSchema>): 'always' | 'first' | 'never' =>
   options.prepend_scheme ?? (options.add_prefix_space === false ? 'never' : 'always')
-
-function literalSpans(text: string, literal: string): number[] {
-  const spans: number[] = []
-  for (let at = text.indexOf(literal); at >= 0; at = text.indexOf(literal, at + literal.length)) {
-    spans.push(at, at + literal.length)
-  }
-  return spans
-}
 
 const GPT2_WORDS =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu

@@ -37,19 +37,30 @@ interface SentencePieceModel {
   hasCharsMap: boolean
 }
 
-/** Throws `tokenizer-invalid`, `tokenizer-unsupported`. The result is plain JSON for createTokenizer. */
-export function sentencePieceToTokenizerJson(bytes: Uint8Array): unknown {
+/**
+ * The result is plain JSON for createTokenizer. `extraTokens` by id are those that a folder adds to the model's own; their
+ * missing properties are off. Throws `tokenizer-invalid`, `tokenizer-unsupported`.
+ */
+export function sentencePieceToTokenizerJson(
+  bytes: Uint8Array,
+  extraTokens: Readonly<Record<string, { content: string }>> = {},
+): unknown {
   const model = readModel(bytes)
   if (model.hasCharsMap) throw unsupported('It normalises text by a table of its own (precompiled_charsmap).')
   if (model.whitespaceAsSuffix) throw unsupported('It writes spaces behind words (treat_whitespace_as_suffix).')
   const unknownId = model.pieces.findIndex(piece => piece.type === PIECE_TYPE.unknown)
   if (unknownId < 0) throw invalid('It has no piece for unknown text.')
   const space = model.escapeWhitespaces ? SPACE_MARK : ' '
+  const added = addedTokens(model.pieces)
+  for (const [id, token] of Object.entries(extraTokens)) {
+    // Folders list the model's own special tokens again.
+    if (!added.has(Number(id))) added.set(Number(id), { ...PLAIN_TOKEN, ...token, id: Number(id) })
+  }
   return {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: addedTokens(model.pieces),
+    added_tokens: [...added.values()],
     normalizer: { type: 'Sequence', normalizers: normalizers(model, space) },
     pre_tokenizer: null,
     post_processor: null,
@@ -109,13 +120,16 @@ function merges(pieces: Piece[]): [string, string][] {
   return found.map(({ left, right }) => [left, right])
 }
 
-function addedTokens(pieces: Piece[]): unknown[] {
-  const added: unknown[] = []
+const PLAIN_TOKEN = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: false }
+
+/** By id. */
+function addedTokens(pieces: Piece[]): Map<number, unknown> {
+  const added = new Map<number, unknown>()
   for (const [id, { text, type }] of pieces.entries()) {
     const special = type === PIECE_TYPE.unknown || type === PIECE_TYPE.control
     // User-defined runs of spaces are written with the space mark, which text does not have before normalisation.
     if (!special && (type !== PIECE_TYPE.userDefined || text.includes(SPACE_MARK))) continue
-    added.push({ id, content: text, single_word: false, lstrip: false, rstrip: false, normalized: false, special })
+    added.set(id, { ...PLAIN_TOKEN, id, content: text, special })
   }
   return added
 }

@@ -27,8 +27,9 @@ async function run(): Promise<void> {
     model: {
       path: modelPath,
       name: basename(modelPath),
-      backend: 'auto',
+      backend: options.backend ?? 'auto',
       ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
     },
   })
   serveWindows(host)

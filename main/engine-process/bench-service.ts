@@ -4,19 +4,18 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { AbortSignalLike, StreamEvent } from '../../contract/rpc.ts'
-import type { BackendChoice } from '../../contract/schemas.ts'
+import type { BackendRequest } from '../../contract/schemas.ts'
 import { benchModel } from '../../engine/bench.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
+import { chooseBackend } from './backend-choice.ts'
+import { CACHE_REMEDY } from './conversion-cache.ts'
 import { nodeEngineHost } from './engine-host.ts'
 import { openModel } from './model-files.ts'
-import { createBackend } from './node-backends.ts'
 import { createSink, openFile } from './node-files.ts'
 
-export interface BenchRequest {
+export interface BenchRequest extends BackendRequest {
   shape: string
-  backend: BackendChoice
-  threads?: number | undefined
   decodeTokens?: number | undefined
   prefillTokens?: number | undefined
 }
@@ -33,7 +32,7 @@ export async function runBench(
     emit({ kind: 'progress', stage, fraction: Math.min(1, fraction) })
   const { file, remove } = await openBenchModel(request.shape, cacheDirectory, progress, signal)
   try {
-    const backend = await createBackend(request.backend, request.threads)
+    const backend = await chooseBackend(file, request)
     try {
       const { decodeTokens, prefillTokens } = request
       const figures = await benchModel(file, backend, benchHost, {
@@ -81,7 +80,7 @@ async function openBenchModel(
   const path = join(cacheDirectory, `bench-${randomBytes(6).toString('hex')}.gguf`)
   const remove = () => rm(path, { force: true })
   try {
-    await writeRandomModel(config, await createSink(path), {
+    await writeRandomModel(config, await createSink(path, CACHE_REMEDY), {
       packing: 'tq2_0',
       modelName: `Random ${shape}`,
       onProgress: fraction => progress('make random weights', fraction),

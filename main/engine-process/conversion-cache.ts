@@ -22,6 +22,9 @@ export function defaultCacheDirectory(env: NodeJS.ProcessEnv = process.env, plat
   return join(env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'tern')
 }
 
+/** What to do where the cache cannot be written. */
+export const CACHE_REMEDY = 'Set the variable TERN_CACHE_DIR to a folder with room that you may write to.'
+
 export type Convert = (folder: ByteFolder, sink: ByteSink) => Promise<void>
 
 /**
@@ -37,7 +40,7 @@ export async function convertedFile(folderPath: string, cacheDirectory: string, 
   if ((await stat(path).catch(() => null))?.isFile()) return path
 
   await removeUnfinished(directory, UNFINISHED_AGE_MS)
-  const sink = await createSink(path)
+  const sink = await createSink(path, CACHE_REMEDY)
   try {
     await convert(folder, sink)
   } catch (error) {

@@ -6,18 +6,20 @@ import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { AbortSignalLike, Handlers } from '../../contract/rpc.ts'
-import { type LoadedModel, loadModel } from '../../engine/engine.ts'
+import type { LoadedModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { convertCheckpoint } from '../../engine/formats/convert.ts'
+import { writeSafetensorsHeader } from '../../engine/formats/safetensors.ts'
 import type { ByteSink } from '../../engine/host.ts'
 import type { Session } from '../../engine/session.ts'
+import { type ChosenModel, loadChosen } from './backend-choice.ts'
 import { runBench } from './bench-service.ts'
 import { defaultCacheDirectory } from './conversion-cache.ts'
 import { nodeEngineHost } from './engine-host.ts'
 import { ggufInfo, openModel, readModelInfo } from './model-files.ts'
-import { createBackend } from './node-backends.ts'
 import { createSink, openFolder } from './node-files.ts'
-import { beginSafetensors } from './safetensors-sink.ts'
+import { runSelfTest } from './selftest-service.ts'
+import { listAdapters } from './webgpu-device.ts'
 
 export interface EngineServiceOptions {
   /** For converted folders; the operating system's place for caches by default. */
@@ -38,6 +40,7 @@ export interface EngineService {
 /** A model with all that has to be closed with it. */
 interface Current {
   model: LoadedModel
+  moveTo: ChosenModel['moveTo']
   sessions: Map<string, OpenSession>
   dispose(): Promise<void>
 }
@@ -86,11 +89,7 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
     return id
   }
 
-  const load: Handlers<EngineApi>['streams']['model.load'] = async (
-    { path, backend: choice, threads },
-    emit,
-    { signal },
-  ) => {
+  const load: Handlers<EngineApi>['streams']['model.load'] = async ({ path, ...request }, emit, { signal }) => {
     // First, so that two models never need memory at the same time.
     await unload()
     const file = await openModel(path, {
@@ -99,28 +98,23 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
       onConvertProgress: fraction => emit({ kind: 'progress', stage: 'convert', fraction }),
     })
     try {
-      const backend = await createBackend(choice, threads)
-      try {
-        const model = await loadModel(file, backend, nodeEngineHost, {
-          signal,
-          onProgress: fraction => emit({ kind: 'progress', stage: 'load', fraction }),
-        })
-        current = {
-          model,
-          sessions: new Map(),
-          async dispose() {
-            await model.dispose()
-            await backend.dispose()
-            await file.close()
-          },
-        }
-        const { loadMs } = model
-        emit({ kind: 'loaded', loaded: { model: ggufInfo(file, path), backend: model.backend, loadMs } })
-        if (options.hashAfterLoad === true) void computeHash(model)
-      } catch (error) {
-        await backend.dispose()
-        throw error
+      const chosen = await loadChosen(file, request, {
+        signal,
+        onProgress: fraction => emit({ kind: 'progress', stage: 'load', fraction }),
+      })
+      const { model, moveTo } = chosen
+      current = {
+        model,
+        moveTo,
+        sessions: new Map(),
+        async dispose() {
+          await chosen.dispose()
+          await file.close()
+        },
       }
+      const { loadMs } = model
+      emit({ kind: 'loaded', loaded: { model: ggufInfo(file, path), backend: model.backend, loadMs } })
+      if (options.hashAfterLoad === true) void computeHash(model)
     } catch (error) {
       await file.close()
       throw error
@@ -149,6 +143,13 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
         const nothing = { weightBytes: 0, stateBytes: 0, scratchBytes: 0, sessionCount: 0, stateBytesPerSession: 0 }
         return { ...nothing, processRssBytes }
       },
+      'backend.adapters': () => listAdapters(),
+      'model.move': request =>
+        inTurn(async () => {
+          const { model, moveTo } = loaded()
+          await moveTo(request)
+          return model.backend
+        }),
     },
 
     streams: {
@@ -165,10 +166,14 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
         const onAbort = () => stop.abort()
         open.stop = stop
         signal.addEventListener('abort', onAbort)
+        const stopListening = loaded().model.onMoved(({ info }, failure) =>
+          emit({ kind: 'moved', backend: info, reason: moveReason(failure) }),
+        )
         try {
           await open.session.generate(input, sampling, { signal: stop.signal, onEvent: emit })
         } finally {
           open.stop = null
+          stopListening()
           signal.removeEventListener('abort', onAbort)
         }
       },
@@ -201,11 +206,16 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
         }
       },
 
+      selftest: ({ path, ...request }, emit, { signal }) => runSelfTest(path, request, cacheDirectory, emit, signal),
+
       bench: (params, emit, { signal }) => runBench(params, cacheDirectory, emit, signal),
     },
   }
   return { handlers, dispose: () => inTurn(unload) }
 }
+
+const moveReason = (failure: EngineError | null): string =>
+  failure === null ? 'As asked, the reply goes on elsewhere.' : `${failure.message} The reply goes on on the CPU.`
 
 async function evaluate(
   model: LoadedModel,
@@ -215,7 +225,8 @@ async function evaluate(
   onProgress: (tokensDone: number, tokensTotal: number) => void,
 ) {
   if (sink === null) return model.evaluate(tokens, { signal, onProgress })
-  await beginSafetensors(sink, 'logits', tokens.length, model.file.config.vocabularySize)
+  const shape = [tokens.length, model.file.config.vocabularySize]
+  await writeSafetensorsHeader(sink, [{ name: 'logits', dtype: 'F32', shape }])
   return model.evaluate(tokens, {
     signal,
     onProgress,

@@ -1,17 +1,7 @@
 /** Starts an engine process as a child of Node (headless hosts and tests). Electron's way is in main/electron. */
 import { fork } from 'node:child_process'
-import module from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { EngineProcess, SpawnEngineProcess } from './supervisor.ts'
-
-/**
- * The compile cache that this process uses, for the child and its threads too: stripping types and compiling anew costs
- * half a second and 40 MB at every start.
- */
-function withCompileCache(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const directory = module.getCompileCacheDir?.()
-  return directory === undefined ? env : { NODE_COMPILE_CACHE: directory, ...env }
-}
 
 /** `entry` is run by this process's own Node; the engine's by default. */
 export function forkEngineProcess(entry: URL = new URL('./entry.ts', import.meta.url)): SpawnEngineProcess {
@@ -20,7 +10,6 @@ export function forkEngineProcess(entry: URL = new URL('./entry.ts', import.meta
       // Structured clone: Uint8Array crosses as bytes.
       serialization: 'advanced',
       execArgv: [],
-      env: withCompileCache(process.env),
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
     // Without a listener a failed send (the child just died) would end the host; `exit` tells what happened.

@@ -1,24 +1,28 @@
-/** Backends as this machine can have them: the choice of the user, or the fastest that works, with the reason. */
+/** The backends of the processor: the choice of the user, or the fastest that works, with the reason. */
 import { readFile } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
-import type { BackendChoice } from '../../contract/schemas.ts'
 import type { Backend } from '../../engine/backends/backend.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
 import { createWasmBackend } from '../../engine/backends/wasm/backend.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { kernelFolder } from './built-files.ts'
+import { coreThreads } from './core-threads.ts'
+import { nodeEngineHost } from './engine-host.ts'
 import { spawnThread } from './node-threads.ts'
 
-/** Decoding is bound by memory bandwidth, which a few cores use up; more only wait for each other. */
-const MOST_DEFAULT_THREADS = 8
-
-export const defaultThreads = (): number => Math.min(MOST_DEFAULT_THREADS, availableParallelism())
-
-/** 'auto' is WASM, or the reference with the reason in its description. Throws `backend-unavailable` for 'wasm'. */
-export async function createBackend(choice: BackendChoice, threads = defaultThreads()): Promise<Backend> {
+/**
+ * 'auto' is WASM, or the reference with the reason in its description. Without `threads` there is one for each core, fewer
+ * of which decode while other programs want the cores. Throws `backend-unavailable` for 'wasm'.
+ */
+export async function createBackend(choice: 'auto' | 'reference' | 'wasm', threads?: number): Promise<Backend> {
   if (choice === 'reference') return createReferenceBackend()
   try {
-    return await createWasmBackend({ kernels: await readKernels(), spawnThread, threads })
+    return await createWasmBackend({
+      kernels: await readKernels(),
+      clock: nodeEngineHost.clock,
+      spawnThread,
+      threads: threads ?? (await coreThreads()),
+      adjustThreads: threads === undefined,
+    })
   } catch (error) {
     if (choice === 'wasm' || !(error instanceof EngineError) || error.code !== 'backend-unavailable') throw error
     const reference = createReferenceBackend()

@@ -41,9 +41,9 @@ class NodeFile implements ByteSource {
     this.size = size
   }
 
-  async read(offset: number, length: number): Promise<Uint8Array> {
+  async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
     if (offset < 0 || length < 0 || offset + length > this.size) throw this.#truncated(offset, length)
-    const bytes = new Uint8Array(length)
+    const bytes = into ?? new Uint8Array(length)
     let done = 0
     while (done < length) {
       let bytesRead: number
@@ -72,7 +72,7 @@ class NodeFile implements ByteSource {
   }
 }
 
-/** Files directly inside a folder; names only, so that nothing outside can be opened. Throws `file-not-found`. */
+/** Files directly inside a folder; names only, so that nothing outside can be opened. Throws `file-not-found`, `file-unreadable`. */
 export async function openFolder(path: string): Promise<ByteFolder> {
   const list = async () => {
     try {
@@ -80,7 +80,12 @@ export async function openFolder(path: string): Promise<ByteFolder> {
       // Hugging Face caches hold links to files.
       return entries.filter(entry => entry.isFile() || entry.isSymbolicLink()).map(entry => entry.name)
     } catch (error) {
-      throw readError(error, path)
+      if (codeOf(error) !== 'ENOTDIR') throw readError(error, path)
+      throw new EngineError('file-unreadable', `${path} is not a folder.`, {
+        expected: 'the folder of a Hugging Face checkpoint',
+        actual: 'a file',
+        remedy: 'Choose the folder that holds config.json and the weights.',
+      })
     }
   }
   await list()
@@ -113,16 +118,26 @@ const UNFINISHED = '.unfinished-'
 
 /**
  * Writes beside `path` and renames at `finish`; whoever reads `path` sees the old file or the whole new one. Folders on
- * the way are made. Throws `disk-full` or `file-unreadable`; after any error and after `abort` nothing is left.
+ * the way are made. `remedy` is for a place that the user did not name. Throws `disk-full` or `file-unreadable`; after any
+ * error and after `abort` nothing is left.
  */
-export async function createSink(path: string): Promise<ByteSink> {
+export async function createSink(path: string, remedy?: string): Promise<ByteSink> {
+  const there = await stat(path).catch(() => null)
+  if (there !== null && !there.isFile()) {
+    // Renaming over a device would replace it.
+    throw new EngineError('file-unreadable', `${path} is not a file.`, {
+      expected: 'a new file, or one to replace',
+      actual: there.isDirectory() ? 'a folder' : 'a device or pipe',
+      remedy: 'Choose another name.',
+    })
+  }
   const temporary = `${path}${UNFINISHED}${randomBytes(6).toString('hex')}`
   let handle: FileHandle
   try {
     await mkdir(dirname(path), { recursive: true })
     handle = await open(temporary, 'wx')
   } catch (error) {
-    throw writeError(error, path)
+    throw writeError(error, path, remedy)
   }
   let isOpen = true
 
@@ -137,7 +152,7 @@ export async function createSink(path: string): Promise<ByteSink> {
       await work()
     } catch (error) {
       await abort()
-      throw writeError(error, path)
+      throw writeError(error, path, remedy)
     }
   }
   return {
@@ -191,22 +206,20 @@ function readError(error: unknown, path: string): EngineError {
   })
 }
 
-function writeError(error: unknown, path: string): EngineError {
+function writeError(error: unknown, path: string, remedy?: string): EngineError {
   if (error instanceof EngineError) return error
   const code = codeOf(error)
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
     return new EngineError('disk-full', `There is no room left for ${basename(path)} in ${dirname(path)}.`, {
       actual: code,
-      remedy: 'Free some space, or choose a folder on another disk.',
+      remedy: remedy ?? 'Free some space, or choose a folder on another disk.',
       cause: error,
     })
   }
+  const mayNot = code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
   return new EngineError('file-unreadable', `${path} cannot be written.`, {
     actual: code,
-    remedy:
-      code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
-        ? 'Choose a folder that you may write to.'
-        : 'Check the path and the disk.',
+    remedy: remedy ?? (mayNot ? 'Choose a folder that you may write to.' : 'Check the path and the disk.'),
     cause: error,
   })
 }

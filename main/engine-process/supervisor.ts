@@ -8,7 +8,7 @@ import type { EngineStatus } from '../../contract/app-api.ts'
 import { type EngineApi, engineApi } from '../../contract/engine-api.ts'
 import { TernError, type TernErrorData, toErrorData } from '../../contract/errors.ts'
 import { type AbortSignalLike, type Client, createClient, type Transport } from '../../contract/rpc.ts'
-import type { BackendChoice } from '../../contract/schemas.ts'
+import type { BackendInfo, BackendRequest } from '../../contract/schemas.ts'
 import { type ControlMessage, parseControl } from './control.ts'
 
 export interface ProcessExit {
@@ -26,17 +26,17 @@ export interface EngineProcess extends Transport {
 }
 export type SpawnEngineProcess = () => EngineProcess
 
-export interface ModelRequest {
+export interface ModelRequest extends BackendRequest {
   path: string
   /** Shown while it loads. */
   name: string
-  backend: BackendChoice
-  threads?: number
 }
 
 /** One life of the engine process, with the model loaded. A new object after every restart. */
 export interface EngineConnection {
   readonly client: Client<EngineApi>
+  /** What a reply said of where the model is now. */
+  moved(backend: BackendInfo): void
 }
 
 export interface SupervisorTiming {
@@ -158,19 +158,23 @@ export function createSupervisor(
 
   const load = async (current: Life) => {
     setStatus({ phase: 'loading', modelName: model.name, stage: 'load', fraction: 0 })
-    const params = {
-      path: model.path,
-      backend: model.backend,
-      ...(model.threads === undefined ? {} : { threads: model.threads }),
-    }
+    const { name: _name, ...params } = model
     try {
       await current.client.subscribe('model.load', params, event => {
         if (life !== current) return
         if (event.kind === 'progress') {
           setStatus({ phase: 'loading', modelName: model.name, stage: event.stage, fraction: event.fraction })
         } else {
-          connection = { client: current.client }
-          setStatus({ phase: 'ready', loaded: event.loaded })
+          const { loaded } = event
+          connection = {
+            client: current.client,
+            moved(backend) {
+              if (life === current && status.phase === 'ready') {
+                setStatus({ phase: 'ready', loaded: { ...loaded, backend } })
+              }
+            },
+          }
+          setStatus({ phase: 'ready', loaded })
         }
       }).ended
     } catch (thrown) {

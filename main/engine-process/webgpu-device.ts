@@ -2,122 +2,225 @@
  * WebGPU in a Node process: Dawn through the npm package `webgpu`, an adapter by the user's choice, and the shader texts
  * from their files. Knows no model. The package is optional: without it, or without a driver, the error says so.
  */
-import { existsSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { existsSync, readdirSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import type { Backend } from '../../engine/backends/backend.ts'
-import type { WebGpuBackendOptions } from '../../engine/backends/webgpu/backend.ts'
-import { createWebGpuBackend, wantedFeatures, wantedLimits } from '../../engine/backends/webgpu/backend.ts'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import * as v from 'valibot'
+import { type GpuAdapter, gpuAdapterSchema } from '../../contract/schemas.ts'
+import {
+  createWebGpuBackend,
+  type WebGpuBackend,
+  type WebGpuBackendOptions,
+  wantedFeatures,
+  wantedLimits,
+} from '../../engine/backends/webgpu/backend.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { SHADER_STEMS, type ShaderTexts } from '../../shaders/index.ts'
-
-/** 'discrete' and 'integrated' are wishes that the system may not know how to grant; anything else is part of a name. */
-export type AdapterChoice = 'auto' | 'discrete' | 'integrated' | { name: string }
-
-export interface AdapterDescription {
-  name: string
-  vendor: string
-  /** A processor pretending to be a GPU: right and slow. */
-  isSoftware: boolean
-}
+import { builtFile, shaderFolder } from './built-files.ts'
+import { freeGpuMemoryBytes } from './gpu-memory.ts'
 
 export interface WebGpuOptions
-  extends Pick<WebGpuBackendOptions, 'memoryBudgetBytes' | 'kernels' | 'maximumBindingBytes' | 'chunkTokens'> {
-  adapter?: AdapterChoice
+  extends Pick<
+    WebGpuBackendOptions,
+    'memoryBudgetBytes' | 'kernels' | 'maximumBindingBytes' | 'maximumWorkgroupBytes' | 'chunkTokens'
+  > {
+  /** 'auto', 'discrete' and 'integrated' are wishes that the system may not know how to grant; else a part of a name. */
+  adapter?: string
   /** Dawn's own switches, `name=value`; see its documentation. */
   dawnFlags?: readonly string[]
+}
+
+export interface NodeWebGpuBackend {
+  backend: WebGpuBackend
+  adapter: GpuAdapter
+  /** The backend's own. */
+  device: GPUDevice
 }
 
 /** Names of software adapters: Mesa's lavapipe, SwiftShader, Microsoft's WARP. */
 const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|basic render|\bwarp\b/i
 
-export function describeAdapter({ info }: GPUAdapter): AdapterDescription {
-  const name = [info.description, info.device].find(text => text !== '' && !/^0x/.test(text)) ?? info.vendor
-  const all = [info.vendor, info.architecture, info.device, info.description].join(' ')
-  return {
-    name: name || 'unnamed adapter',
-    vendor: info.vendor,
-    isSoftware: info.isFallbackAdapter || SOFTWARE_NAMES.test(all),
-  }
-}
-
 /** A backend on the chosen adapter. Throws `backend-unavailable` with the reason and a remedy, `backend-failed`. */
-export async function createNodeWebGpuBackend(options: WebGpuOptions = {}): Promise<Backend> {
-  const gpu = await openDawn(options.dawnFlags ?? [])
-  const adapter = await chooseAdapter(gpu, options.adapter ?? 'auto')
-  const { name, isSoftware } = describeAdapter(adapter)
-  const device = await adapter.requestDevice({
-    requiredFeatures: wantedFeatures(adapter),
-    requiredLimits: wantedLimits(adapter),
+export async function createNodeWebGpuBackend(options: WebGpuOptions = {}): Promise<NodeWebGpuBackend> {
+  const found = await findAdapter(options)
+  const { adapter: description } = found
+  const memoryBudgetBytes = options.memoryBudgetBytes ?? (await freeGpuMemoryBytes(description))
+  const device = await found.gpuAdapter.requestDevice({
+    requiredFeatures: wantedFeatures(found.gpuAdapter),
+    requiredLimits: wantedLimits(found.gpuAdapter),
   })
   try {
-    return await createWebGpuBackend({
-      device,
-      adapterName: name,
-      subgroupMinSize: adapter.info.subgroupMinSize ?? 0,
-      isFallbackAdapter: isSoftware,
-      isPackedDot: gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product'),
-      shaders: await readShaders(),
+    const backend = await createWebGpuBackend({
       ...options,
+      device,
+      adapterName: description.name,
+      subgroupMinSize: description.subgroupMinSize,
+      isFallbackAdapter: description.isSoftware,
+      isPackedDot: description.hasPackedDot,
+      shaders: await readShaders(),
+      memoryBudgetBytes,
     })
+    return { backend, adapter: description, device }
   } catch (error) {
     device.destroy()
     throw error
   }
 }
 
+export interface FoundAdapter {
+  gpuAdapter: GPUAdapter
+  adapter: GpuAdapter
+}
+
+/** The adapter that a choice means. Throws `backend-unavailable`. */
+export async function findAdapter({
+  adapter: choice = 'auto',
+  dawnFlags = [],
+}: Pick<WebGpuOptions, 'adapter' | 'dawnFlags'>): Promise<FoundAdapter> {
+  const names = await adapterNames(dawnFlags)
+  const isKind = choice === 'auto' || choice === 'discrete' || choice === 'integrated'
+  const name = isKind ? null : (names.find(name => name.toLowerCase().includes(choice.toLowerCase())) ?? null)
+  if (names.length === 0 || (!isKind && name === null)) {
+    throw new EngineError('backend-unavailable', 'There is no graphics processor that WebGPU can use.', {
+      expected: isKind ? 'a Vulkan, Metal or Direct3D 12 driver' : `an adapter named "${choice}"`,
+      actual: names.length > 0 ? names.join(', ') : 'no adapter',
+      remedy: isKind
+        ? 'Install or update the graphics driver, or use the CPU.'
+        : 'Give a part of one of these names; tern info lists them.',
+    })
+  }
+  const gpu = await openDawn(name === null ? dawnFlags : [...dawnFlags, `adapter=${name}`])
+  const gpuAdapter = await gpu.requestAdapter({
+    powerPreference: choice === 'integrated' ? 'low-power' : 'high-performance',
+  })
+  if (gpuAdapter === null) {
+    throw new EngineError('backend-unavailable', 'The graphics driver gives no adapter to WebGPU.', {
+      actual: names.join(', '),
+      remedy: 'Update the graphics driver, or use the CPU.',
+    })
+  }
+  return { gpuAdapter, adapter: describeAdapter(gpu, gpuAdapter, name ?? nameOf(gpuAdapter, names)) }
+}
+
+/** What `findAdapters` gives, found by another process that has the terminal to itself. */
+export async function listAdapters(): Promise<GpuAdapter[]> {
+  const env = { ...process.env, ELECTRON_RUN_AS_NODE: '1' }
+  const options = { env, timeout: LIST_TIMEOUT_MS, windowsHide: true }
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(builtFile('list-adapters'))], options)
+    return v.parse(v.array(gpuAdapterSchema), JSON.parse(stdout))
+  } catch {
+    // A driver that cannot even be asked is none.
+    return []
+  }
+}
+
+const LIST_TIMEOUT_MS = 20_000
+
+/** All adapters, the one that 'auto' means first. Empty without any, or without the package. */
+export async function findAdapters(): Promise<GpuAdapter[]> {
+  const adapters: GpuAdapter[] = []
+  try {
+    for (const name of ['auto', ...(await adapterNames([]))]) {
+      const { adapter } = await findAdapter({ adapter: name })
+      if (!adapters.some(({ name }) => name === adapter.name)) adapters.push(adapter)
+    }
+    const [fast, thrifty] = [await findAdapter({ adapter: 'discrete' }), await findAdapter({ adapter: 'integrated' })]
+    for (const adapter of adapters) {
+      if (adapter.isSoftware || fast.adapter.name === thrifty.adapter.name) continue
+      if (adapter.name === fast.adapter.name) adapter.kind = 'discrete'
+      if (adapter.name === thrifty.adapter.name) adapter.kind = 'integrated'
+    }
+  } catch (error) {
+    if (!(error instanceof EngineError) || error.code !== 'backend-unavailable') throw error
+  }
+  return adapters
+}
+
+/**
+ * false: the operating system shows no graphics processor at all, so that starting a driver only to hear it is a waste.
+ * Known on Linux only; a software driver needs no device.
+ */
+export function mayHaveGraphicsProcessor(): boolean {
+  if (process.platform !== 'linux') return true
+  const nodes = ['/dev/nvidiactl', '/dev/nvidia0', '/dev/dxg', '/dev/kgsl-3d0', '/dev/mali0']
+  if (nodes.some(existsSync)) return true
+  try {
+    return readdirSync('/dev/dri').some(name => name.startsWith('renderD'))
+  } catch {
+    return false
+  }
+}
+
+function describeAdapter(gpu: GPU, { info, features, limits }: GPUAdapter, name: string): GpuAdapter {
+  const all = [name, info.vendor, info.architecture, info.device, info.description].join(' ')
+  const isSoftware = info.isFallbackAdapter || SOFTWARE_NAMES.test(all)
+  return {
+    name,
+    vendor: info.vendor,
+    driver: info.description,
+    isSoftware,
+    kind: isSoftware ? 'software' : 'unknown',
+    subgroupMinSize: features.has('subgroups') ? (info.subgroupMinSize ?? 0) : 0,
+    hasPackedDot: gpu.wgslLanguageFeatures.has('packed_4x8_integer_dot_product'),
+    hasTimestamps: features.has('timestamp-query'),
+    maxBufferBytes: limits.maxBufferSize,
+    maxBindingBytes: limits.maxStorageBufferBindingSize,
+    maxWorkgroupBytes: limits.maxComputeWorkgroupStorageSize,
+  }
+}
+
+/** The driver's name of an adapter, which WebGPU gives as a slug or not at all. */
+function nameOf({ info }: GPUAdapter, names: readonly string[]): string {
+  const slug = (text: string): string => text.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')
+  const named = names.find(name => slug(name) === slug(info.device))
+  if (named !== undefined) return named
+  if (names.length === 1) return names[0]!
+  return (
+    [info.description, info.device, info.vendor].find(text => text !== '' && !/^0x/.test(text)) ?? 'unnamed adapter'
+  )
+}
+
+/** Dawn lists the adapters in its refusal of a name that none has. */
+async function adapterNames(dawnFlags: readonly string[]): Promise<string[]> {
+  const create = await loadDawn()
+  try {
+    await create([...dawnFlags, 'adapter=\u0001']).requestAdapter()
+  } catch (error) {
+    const matches = String(error).matchAll(/\* backend: '([^']*)', name: '(.*)'/g)
+    return [...new Set([...matches].flatMap(([, backend, name]) => (backend === 'null' ? [] : [name!])))]
+  }
+  return []
+}
+
 /** Dawn keeps working only while this is referenced. */
 const openInstances = new Map<string, GPU>()
 
-async function openDawn(flags: readonly string[]): Promise<GPU> {
+export async function openDawn(flags: readonly string[]): Promise<GPU> {
   const key = flags.join(' ')
   const open = openInstances.get(key)
   if (open) return open
-  // Vulkan loaders look for it; some drivers fail without.
-  if (process.platform === 'linux') process.env.XDG_RUNTIME_DIR ??= tmpdir()
-  let create: (flags: string[]) => GPU
-  try {
-    ;({ create } = await import('webgpu'))
-  } catch (cause) {
-    throw new EngineError('backend-unavailable', 'WebGPU is not installed, or does not run on this system.', {
-      expected: 'the optional package "webgpu"',
-      actual: cause instanceof Error ? cause.message : String(cause),
-      remedy: 'Install it with npm install, or use the CPU.',
-      cause,
-    })
-  }
-  const gpu = create([...flags])
+  const gpu = (await loadDawn())([...flags])
   openInstances.set(key, gpu)
   return gpu
 }
 
-async function chooseAdapter(gpu: GPU, choice: AdapterChoice): Promise<GPUAdapter> {
-  const requests: GPURequestAdapterOptions[] =
-    choice === 'integrated'
-      ? [{ powerPreference: 'low-power' }]
-      : choice === 'auto' || choice === 'discrete'
-        ? [{ powerPreference: 'high-performance' }]
-        : [{ powerPreference: 'high-performance' }, { powerPreference: 'low-power' }, { forceFallbackAdapter: true }]
-  const seen: string[] = []
-  for (const request of requests) {
-    const adapter = await gpu.requestAdapter(request)
-    if (adapter === null) continue
-    const { name } = describeAdapter(adapter)
-    if (typeof choice !== 'object' || name.toLowerCase().includes(choice.name.toLowerCase())) return adapter
-    seen.push(name)
+async function loadDawn(): Promise<(flags: string[]) => GPU> {
+  // Vulkan loaders look for it; some drivers fail without.
+  if (process.platform === 'linux') process.env.XDG_RUNTIME_DIR ??= tmpdir()
+  try {
+    return (await import('webgpu')).create
+  } catch (cause) {
+    throw new EngineError('backend-unavailable', 'WebGPU is not installed, or does not run on this system.', {
+      expected: 'the optional package "webgpu"',
+      actual: cause instanceof Error ? cause.message.split('\n', 1)[0]! : String(cause),
+      remedy: 'Install it with npm install, or use the CPU.',
+      cause,
+    })
   }
-  throw new EngineError('backend-unavailable', 'There is no graphics processor that WebGPU can use.', {
-    expected:
-      typeof choice === 'object' ? `an adapter named "${choice.name}"` : 'a Vulkan, Metal or Direct3D 12 driver',
-    actual: seen.length > 0 ? [...new Set(seen)].join(', ') : 'no adapter',
-    remedy: 'Install or update the graphics driver, or use the CPU.',
-  })
-}
-
-/** The folder of the shaders: beside the sources, or beside Electron's bundle in out/main. */
-function shaderFolder(): URL {
-  const candidates = ['../../shaders/', '../shaders/', '../../../shaders/'].map(path => new URL(path, import.meta.url))
-  return candidates.find(folder => existsSync(new URL('embedding.wgsl', folder))) ?? candidates[0]
 }
 
 export async function readShaders(): Promise<ShaderTexts> {

@@ -4,7 +4,7 @@
  */
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { BackendChoice } from '../../contract/schemas.ts'
+import type { BackendRequest } from '../../contract/schemas.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { forkEngineProcess } from '../engine-process/fork-engine-process.ts'
 import { createAppHost } from '../services/app-service.ts'
@@ -14,11 +14,9 @@ import { startWindowServer } from './server.ts'
 const APP_ROOT = new URL('../../', import.meta.url)
 export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL('models/tern-98m.gguf', APP_ROOT))
 
-export interface BrowserShellOptions {
+export interface BrowserShellOptions extends Partial<BackendRequest> {
   /** GGUF file or Hugging Face folder; the embedded model by default. */
   modelPath?: string
-  backend?: BackendChoice
-  threads?: number
   /** Any free one by default. */
   port?: number
   /** true: opens the system's browser where there is a screen and CI is not set. */
@@ -49,6 +47,8 @@ export async function startBrowserShell(options: BrowserShellOptions = {}): Prom
       name: basename(modelPath),
       backend: options.backend ?? 'auto',
       ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
+      ...(options.gpuMemoryBytes === undefined ? {} : { gpuMemoryBytes: options.gpuMemoryBytes }),
     },
   })
   try {

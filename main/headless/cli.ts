@@ -15,6 +15,7 @@ import { defineInfo, info } from './cli/info.ts'
 import { watchInterrupts } from './cli/interrupts.ts'
 import { reportError } from './cli/report-error.ts'
 import { defineRun, run } from './cli/run.ts'
+import { defineSelfTest, selfTest } from './cli/selftest.ts'
 import { defineServe, serve } from './cli/serve.ts'
 import type { Terminal } from './cli/terminal.ts'
 
@@ -103,6 +104,7 @@ function createProgram(context: CommandContext, setExitCode: (code: number) => v
   defineEval(program, withContext(evaluate))
   defineBench(program, withContext(bench))
   defineServe(program, withContext(serve))
+  defineSelfTest(program, withContext(selfTest))
   return program
 }
 

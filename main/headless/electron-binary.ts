@@ -57,8 +57,12 @@ export async function ensureElectronBinary(): Promise<{ path: string } | { reaso
     rmSync(FAILURE_STAMP, { force: true })
     return { path }
   }
-  mkdirSync(join(ROOT, 'out'), { recursive: true })
-  writeFileSync(FAILURE_STAMP, 'Delete this file to try again before a day has passed.\n')
+  try {
+    mkdirSync(join(ROOT, 'out'), { recursive: true })
+    writeFileSync(FAILURE_STAMP, 'Delete this file to try again before a day has passed.\n')
+  } catch {
+    // A folder that may not be written to: the next start tries again.
+  }
   return { reason: failed }
 }
 

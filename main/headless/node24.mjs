@@ -48,7 +48,7 @@ export async function underNode24(scriptUrl, main) {
   if (node === null) {
     process.stderr.write(
       `tern: this is Node ${process.versions.node}, Tern needs Node ${REQUIRED_NODE_MAJOR} or newer: ` +
-        'run "npm ci" in its folder (it brings one along), or install it from https://nodejs.org.\n',
+        'run "npm ci --include=optional" in its folder (it brings one along), or install it from https://nodejs.org.\n',
     )
     process.exitCode = 1
     return

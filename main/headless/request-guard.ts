@@ -14,7 +14,7 @@ export interface RequestFacts {
 }
 
 export type Verdict =
-  /** `path` is what follows the token: "/", "/rpc", "/assets/...". */
+  /** `path` is what follows the token: "/", "/rpc", "/assets/..."; "" for an address that lost its last slash. */
   { pass: true; path: string } | { pass: false; status: 403 | 404 | 405 }
 
 /** `token` is what the first segment of every path must be; `port` is the one that the server listens on. */
@@ -28,8 +28,8 @@ export function judgeRequest(facts: RequestFacts, token: string, port: number): 
 
   const pathname = facts.url?.split('?', 1)[0] ?? ''
   const [, first = '', ...rest] = pathname.split('/')
-  if (!pathname.startsWith('/') || !sameSecret(first, token) || rest.length === 0) return { pass: false, status: 404 }
-  return { pass: true, path: `/${rest.join('/')}` }
+  if (!pathname.startsWith('/') || !sameSecret(first, token)) return { pass: false, status: 404 }
+  return { pass: true, path: rest.map(segment => `/${segment}`).join('') }
 }
 
 /** Compares in a time that does not depend on how much of the secret is right. */

@@ -70,6 +70,10 @@ export async function startWindowServer(options: WindowServerOptions): Promise<W
       } else response.writeHead(verdict.status, headers).end()
       return
     }
+    if (verdict.path === '') {
+      response.writeHead(302, { ...headers, Location: `/${token}/` }).end()
+      return
+    }
     const file = resolveWindowFile(options.rendererDirectory, verdict.path)
     const body = file === null ? null : await readFile(file.path).catch(() => null)
     if (file === null || body === null) {

@@ -2,11 +2,11 @@
  * `npm start`: sees to a recent Node and to the compiled kernels, then hands over to start.ts. Plain JavaScript, so that
  * an older Node can start it.
  */
-import module from 'node:module'
+import { useCompileCache } from './compile-cache.mjs'
 import { underNode24 } from './node24.mjs'
 
 await underNode24(import.meta.url, async () => {
-  module.enableCompileCache?.()
+  useCompileCache()
   const { ensureKernels } = await import('../../engine/backends/wasm/build-kernels.mjs')
   await ensureKernels()
   const { start } = await import('./start.ts')

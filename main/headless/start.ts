@@ -4,6 +4,7 @@ import { TernError } from '../../contract/errors.ts'
 import { parseStartOptions, START_HELP, type StartOptions } from '../services/start-options.ts'
 import { runBrowserShell } from './browser-shell.ts'
 import { electronObstacle, ensureElectronBinary } from './electron-binary.ts'
+import { endWithNpm } from './end-with-npm.ts'
 import { endAs, runInherited } from './node24.mjs'
 import { ensureElectronBundles, ensureWindow } from './window-bundle.ts'
 
@@ -24,6 +25,7 @@ export async function start(args: readonly string[]): Promise<number> {
     process.stdout.write(START_HELP)
     return 0
   }
+  endWithNpm()
   try {
     if (!options.browser) {
       const reason = await tryElectron(args)
@@ -35,6 +37,8 @@ export async function start(args: readonly string[]): Promise<number> {
       open: options.open,
       ...(options.modelPath === undefined ? {} : { modelPath: options.modelPath }),
       ...(options.threads === undefined ? {} : { threads: options.threads }),
+      ...(options.backend === undefined ? {} : { backend: options.backend }),
+      ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
       ...(options.port === undefined ? {} : { port: options.port }),
     })
     return 0

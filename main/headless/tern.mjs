@@ -4,12 +4,11 @@
  * start it. Parses no arguments.
  */
 import { existsSync } from 'node:fs'
-import module from 'node:module'
+import { useCompileCache } from './compile-cache.mjs'
 import { underNode24 } from './node24.mjs'
 
 await underNode24(import.meta.url, async () => {
-  // A good part of a cold start is reading and compiling our own sources.
-  module.enableCompileCache?.()
+  useCompileCache()
   const { main } = await import('./cli.ts')
   process.exitCode = await main(process.argv.slice(2), { compileKernels })
 })

@@ -11,13 +11,25 @@ import { fileURLToPath } from 'node:url'
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const WINDOW_SOURCES = ['electron.config.ts', 'package-lock.json', 'renderer/**/*.*', 'contract/**/*.ts']
 const WINDOW_OUTPUTS = ['out/renderer/index.html']
-const MAIN_SOURCES = ['electron.config.ts', 'package-lock.json', 'package.json', '{main,engine,contract}/**/*.ts']
+const MAIN_SOURCES = [
+  'electron.config.ts',
+  'package-lock.json',
+  'package.json',
+  '{main,engine,contract,shaders}/**/*.{ts,wgsl}',
+]
 const MAIN_OUTPUTS = [
   'out/main/index.js',
   'out/main/engine-process.js',
   'out/main/wasm-thread.js',
+  'out/main/list-adapters.js',
+  'out/shaders/embedding.wgsl',
   'out/preload/preload.cjs',
 ]
+
+/** What npm's --omit=optional leaves out, and package-lock files written on another platform. */
+const BINDING_MISSING =
+  'The window could not be built: the part of the bundler made for this platform is not installed. ' +
+  'Run "npm ci --include=optional".'
 
 /** Builds out/renderer if it is missing or stale. Rejects with the bundler's own output when that fails. */
 export function ensureWindow(): Promise<void> {
@@ -63,7 +75,7 @@ async function ensureBundle(
   const stampPath = `${ROOT}out/${what}.stamp`
   const hash = hashFiles(sources)
   const isBuilt = outputs.every(output => existsSync(`${ROOT}${output}`))
-  if (isBuilt && readFileSync(stampPath, { encoding: 'utf8', flag: 'a+' }) === hash) return
+  if (isBuilt && existsSync(stampPath) && readFileSync(stampPath, 'utf8') === hash) return
   process.stderr.write(`Building the ${what} (${isBuilt ? 'its sources changed' : 'first start only'})...\n`)
   await build()
   await mkdir(`${ROOT}out`, { recursive: true })
@@ -94,6 +106,7 @@ function runBuild(args: string[]): Promise<void> {
     child.once('error', reject)
     child.once('exit', code => {
       if (code === 0) resolve()
+      else if (output.includes('Cannot find native binding')) reject(new Error(BINDING_MISSING))
       else reject(new Error(`The window could not be built (exit code ${code}):\n${output.trim()}`))
     })
   })

@@ -215,12 +215,13 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
     stop: AbortSignalLike,
     onEvent: (event: GenerationEvent) => void,
   ): Promise<Finish> => {
-    const { client } = session.connection
-    const { sessionId } = session
+    const { sessionId, connection } = session
+    const { client } = connection
     let finish: Finish | null = null
     const stream = client.subscribe('generate', { sessionId, input, sampling }, event => {
       if (event.kind === 'finish') finish = event
       else onEvent(event)
+      if (event.kind === 'moved') connection.moved(event.backend)
     })
     const onStop = () => void client.call('session.stop', { sessionId }).catch(() => {})
     stop.addEventListener('abort', onStop)
@@ -259,16 +260,24 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
       decodeTokensPerSecond,
     })
 
+    const onMoved = (reason: string) => {
+      message.notice = reason
+      changed(chat, message)
+    }
     const onRead = (event: GenerationEvent) => {
+      if (event.kind === 'moved') onMoved(event.reason)
       if (event.kind !== 'prefill') return
       const { tokensDone, tokensTotal, reusedTokens } = event
       broadcast(chat, { kind: 'prefill', messageId: message.id, tokensDone, tokensTotal, reusedTokens })
     }
     const onWritten = (event: GenerationEvent) => {
+      if (event.kind === 'moved') onMoved(event.reason)
       if (event.kind !== 'text') return
       firstTextAtMs ??= performance.now()
       if (message.status !== 'streaming') {
         message.status = 'streaming'
+        // Its first token's time is known from now on.
+        message.stats = statsNow(null)
         changed(chat, message)
       }
       message.content += event.text
@@ -351,6 +360,7 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
     message.status = 'pending'
     message.error = null
     message.finishReason = null
+    delete message.notice
     if (start !== 'continue') {
       message.content = ''
       message.stats = null

@@ -47,7 +47,7 @@ export function securityHeaders(connectSources: readonly string[] = []): Record<
       "default-src 'none'",
       "script-src 'self'",
       "style-src 'self'",
-      "img-src 'self' data:",
+      "img-src 'self'",
       "font-src 'self'",
       `connect-src ${["'self'", ...connectSources].join(' ')}`,
       "base-uri 'none'",

@@ -4,6 +4,7 @@ import { Announcer } from '../features/chat/announcer.tsx'
 import { ChatList } from '../features/chat/chat-list.tsx'
 import { Composer } from '../features/chat/composer.tsx'
 import { Conversation } from '../features/chat/conversation.tsx'
+import { focusComposer } from '../features/chat/focus-composer.ts'
 import { ConnectionBanner, EngineBanner } from '../features/engine/banners.tsx'
 import { Instruments } from '../features/telemetry/instruments.tsx'
 import { useMedia } from '../ui/use-media.ts'
@@ -50,25 +51,25 @@ export function App() {
   const [showShortcuts, setShowShortcuts] = useState(false)
   const { chats } = useStores()
 
-  const focusComposer = () => composer.current?.focus()
+  const goToComposer = () => composer.current?.focus()
   const skipToComposer = (event: MouseEvent) => {
     event.preventDefault()
-    focusComposer()
+    goToComposer()
   }
   useShortcuts({
     chats,
-    focusComposer,
+    focusComposer: goToComposer,
     toggle: regions.toggle,
     showShortcuts: () => setShowShortcuts(true),
     closeDrawer: regions.drawer === null ? null : regions.closeDrawer,
   })
-  // Whoever opens a chat wants to write in it; on touch screens the keyboard stays away until asked for.
+  // Whoever opens a chat wants to write in it.
   useEffect(() => {
     let before = chats.state.getState().currentId
     return chats.state.subscribe(({ currentId }) => {
       if (currentId === before) return
       before = currentId
-      if (window.matchMedia('(pointer: fine)').matches) composer.current?.focus()
+      focusComposer()
     })
   }, [chats])
 

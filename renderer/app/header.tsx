@@ -1,7 +1,7 @@
 import { nextTheme } from '../stores/preferences.ts'
 import { IconButton } from '../ui/icon-button.tsx'
 import type { Region } from './app.tsx'
-import { useChats, useEngine, usePreferences, useStores } from './stores.ts'
+import { useChats, useConnection, useEngine, usePreferences, useStores } from './stores.ts'
 import { strings } from './strings.ts'
 
 const THEME_ICON = { system: 'system', light: 'sun', dark: 'moon' } as const
@@ -33,7 +33,9 @@ export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
         onClick={() => onToggle('chats')}
       />
       {isOpen.chats ? null : <IconButton icon="plus" label={strings.chats.newChat} onClick={() => chats.newChat()} />}
-      <h1 className="header-title">{title}</h1>
+      <h1 className="header-title" dir="auto">
+        {title}
+      </h1>
       <ModelName />
       <IconButton
         icon={THEME_ICON[theme]}
@@ -52,15 +54,18 @@ export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
 }
 
 function ModelName() {
+  const connected = useConnection(state => state.phase === 'open')
   const phase = useEngine(state => state.status?.phase ?? 'starting')
   const name = useEngine(state =>
     state.status?.phase === 'loading' ? state.status.modelName : (state.lastLoaded?.model.name ?? null),
   )
+  const backend = useEngine(state => state.lastLoaded?.backend.name ?? null)
   if (name === null && phase !== 'failed') return null
   return (
-    <p className="model-name" data-phase={phase}>
+    <p className="model-name" data-phase={connected ? phase : 'lost'}>
       <span className="model-dot" aria-hidden="true" />
       {phase === 'failed' ? strings.header.noModel : name}
+      {phase === 'failed' || backend === null ? null : <span className="model-backend">{backend}</span>}
     </p>
   )
 }

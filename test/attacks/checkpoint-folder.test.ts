@@ -16,6 +16,7 @@ async function expectFolderRefused(files: FolderFiles, ...codes: EngineErrorCode
   expect(folder.opened.every(({ closed }) => closed)).toBe(true)
 }
 
+const bpe = (vocab: object): FolderFiles => ({ 'tokenizer.json': { model: { type: 'BPE', vocab, merges: [] } } })
 const config = (change: object) => ({ 'config.json': { ...TINY_CONFIG, ...change } })
 
 test.each<[string, FolderFiles, EngineErrorCode]>([
@@ -31,7 +32,10 @@ test.each<[string, FolderFiles, EngineErrorCode]>([
   ['sizes that the weights do not have', config({ hidden_size: 16 }), 'tensor-shape-mismatch'],
   ['a tokenizer that is not JSON', { 'tokenizer.json': '{"model":' }, 'tokenizer-invalid'],
   ['a tokenizer that is not UTF-8', { 'tokenizer.json': Uint8Array.of(0xff, 0xfe) }, 'format-invalid'],
-  ['a vocabulary of negative ids', { 'tokenizer.json': { model: { vocab: { a: -1 } } } }, 'tokenizer-invalid'],
+  ['a vocabulary of negative ids', bpe({ a: -1 }), 'tokenizer-invalid'],
+  ['a vocabulary id of 2^40', bpe({ a: 2 ** 40 }), 'tokenizer-invalid'],
+  ['a template without an end', { 'chat_template.jinja': '{% for x in messages %}' }, 'template-invalid'],
+  ['a template of a megabyte', { 'chat_template.jinja': 'x'.repeat(MIB) }, 'template-limit-exceeded'],
   ['a template that is a number', { 'tokenizer_config.json': { chat_template: 7 } }, 'tokenizer-invalid'],
   ['end tokens that are texts', { 'generation_config.json': { eos_token_id: ['</s>'] } }, 'tokenizer-invalid'],
 ])('%s', async (_, files, code) => {
@@ -43,6 +47,7 @@ test.each([
   ['tokenizer.json'],
   ['tokenizer.model'],
   ['tokenizer_config.json'],
+  ['special_tokens_map.json'],
   ['generation_config.json'],
   ['chat_template.jinja'],
 ])('%s of a terabyte is refused unread', async name => {
@@ -61,13 +66,13 @@ test.each([
   expect(allocated).toBeLessThan(8 * MIB)
 })
 
-test('a vocabulary id of 2^53 makes no list of that length', async () => {
+test('an added token of id 2^53 makes no list of that length', async () => {
   const folder = memoryFolder({
     'config.json': TINY_CONFIG,
     'model.safetensors': weights,
     'tokenizer.json': {
       added_tokens: [{ id: 2 ** 53 - 1, content: 'far', special: true }],
-      model: { vocab: { a: 2 ** 40 } },
+      model: { type: 'BPE', vocab: { a: 0 }, merges: [] },
     },
   })
   const sink = memorySink()

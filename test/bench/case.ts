@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util'
 import type { Backend } from '../../engine/backends/backend.ts'
 import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
+import { WebGpuRunner } from '../../engine/backends/webgpu/runner.ts'
 import { type BenchHost, benchModel, rateOf } from '../../engine/bench.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
@@ -13,8 +14,9 @@ import type { GenerationEvent, SessionInput } from '../../engine/session.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
 import { createBackend } from '../../main/engine-process/node-backends.ts'
 import { openFile } from '../../main/engine-process/node-files.ts'
+import { createNodeWebGpuBackend } from '../../main/engine-process/webgpu-device.ts'
 import { createTestWasmBackend } from '../wasm-backend.ts'
-import type { Flatness, Kernels, Resume, Speed } from './results.ts'
+import type { Flatness, Kernels, Ops, Resume, Speed } from './results.ts'
 import { measureWasmKernels } from './wasm-kernels.ts'
 
 const { values } = parseArgs({
@@ -24,6 +26,7 @@ const { values } = parseArgs({
     backend: { type: 'string', default: 'wasm' },
     kernel: { type: 'string', default: 'auto' },
     threads: { type: 'string', default: '1' },
+    adapter: { type: 'string', default: 'auto' },
     rounds: { type: 'string', default: '3' },
     'decode-tokens': { type: 'string', default: '64' },
     'prefill-tokens': { type: 'string', default: '512' },
@@ -35,19 +38,21 @@ const { values } = parseArgs({
 const threads = Number(values.threads)
 const numbers = (list: string): number[] => list.split(',').filter(Boolean).map(Number)
 
-function createCaseBackend(): Promise<Backend> {
+async function createCaseBackend(): Promise<Backend> {
   const kernel = values.kernel as 'auto' | KernelVariant
   switch (values.backend) {
     case 'wasm':
       return createTestWasmBackend({ threads, kernel })
     case 'reference':
       return createBackend('reference')
+    case 'webgpu':
+      return (await createNodeWebGpuBackend({ adapter: values.adapter })).backend
     default:
       throw new Error(`No backend "${values.backend}" to measure.`)
   }
 }
 
-function measure(): Promise<Speed | Flatness | Resume | Kernels> {
+function measure(): Promise<Speed | Flatness | Resume | Kernels | Ops> {
   switch (values.measure) {
     case 'speed':
       return speed(file)
@@ -57,6 +62,8 @@ function measure(): Promise<Speed | Flatness | Resume | Kernels> {
       return resume(file, numbers(values.tokens))
     case 'kernels':
       return measureWasmKernels(file, backend.info.kernel as KernelVariant, Number(values.rounds))
+    case 'ops':
+      return ops(file)
     default:
       throw new Error(`Nothing called "${values.measure}" to measure.`)
   }
@@ -87,6 +94,23 @@ async function speed(file: GgufModel): Promise<Speed> {
     stateBytes: stateBytes(file.config),
     emptyRssBytes,
   }
+}
+
+/** Only the WebGPU backend has a clock of its own. */
+async function ops(file: GgufModel): Promise<Ops> {
+  const prefillTokens = Number(values['prefill-tokens'])
+  const runner = await backend.load(file)
+  if (!(runner instanceof WebGpuRunner)) throw new Error(`${backend.info.name} does not time its ops.`)
+  // A device slows down while nothing is asked of it, as during a load.
+  const state = runner.createState()
+  for (let run = 0; run < 4; run++) {
+    await runner.prefill(state, new Uint32Array(prefillTokens), { logits: 'last' })
+    for (let t = 0; t < 32; t++) await runner.decode(state, t)
+  }
+  const decode = await runner.profile(null, 4)
+  const prefill = await runner.profile(Math.min(prefillTokens, runner.chunkTokens), 2)
+  await runner.dispose()
+  return { kernel: backend.info.kernel, decode, prefillTokens, prefill }
 }
 
 /** Memory along one sequence: it must not grow with its length. */

@@ -17,7 +17,7 @@ export const speedSchema = v.object({
   emptyRssBytes: v.number(),
   decodeTokensPerSecond: rateSchema,
   prefillTokensPerSecond: rateSchema,
-  queuedDecodeTokensPerSecond: v.nullable(rateSchema),
+  queuedDecode: v.array(v.object({ sampling: v.string(), tokensPerSecond: rateSchema })),
   batchedDecode: v.array(v.object({ sequences: v.number(), tokensPerSecond: rateSchema })),
   bytesReadPerToken: v.number(),
   memoryReadBytesPerSecond: v.nullable(rateSchema),
@@ -73,6 +73,18 @@ export const resumeSchema = v.object({
   ),
 })
 export type Resume = v.InferOutput<typeof resumeSchema>
+
+/** Time on the device of each op of a decode step and of a prefill chunk; null where its clock cannot be read. */
+const opTimesSchema = v.nullable(
+  v.array(v.object({ op: v.string(), dispatches: v.number(), microseconds: v.number() })),
+)
+export const opsSchema = v.object({
+  kernel: v.string(),
+  decode: opTimesSchema,
+  prefillTokens: v.number(),
+  prefill: opTimesSchema,
+})
+export type Ops = v.InferOutput<typeof opsSchema>
 
 /** Kernels by themselves, one thread. */
 export const kernelsSchema = v.object({

@@ -18,6 +18,8 @@ import {
   flatnessSchema,
   type Kernels,
   kernelsSchema,
+  type Ops,
+  opsSchema,
   type Resume,
   resumeSchema,
   type Speed,
@@ -29,6 +31,7 @@ import {
   flatnessTable,
   kernelsTable,
   machineText,
+  opsTables,
   type PeerLine,
   peerTable,
   resumeTable,
@@ -43,7 +46,8 @@ What:
   --shapes LIST          370M, 1.3B, 2.7B, tern (the embedded model) or GGUF files (default: 370M,1.3B,2.7B,tern)
   --threads LIST         threads to compute with (default: 1 and as many as the machine has cores)
   --packing LIST         tq2_0 and tq1_0, of the random models (default: tq2_0)
-  --backend NAME         wasm or reference (default: wasm)
+  --backend NAME         wasm, webgpu or reference (default: wasm)
+  --adapter NAME         for webgpu: auto, integrated, discrete or part of a name (default: auto)
   --kernel NAME          auto, relaxed-simd, simd or scalar (default: auto)
   --quick                about a minute: 370M and tern, one short round of each
 
@@ -72,6 +76,7 @@ const OPTIONS = {
   threads: { type: 'string' },
   packing: { type: 'string', default: 'tq2_0' },
   backend: { type: 'string', default: 'wasm' },
+  adapter: { type: 'string', default: 'auto' },
   kernel: { type: 'string', default: 'auto' },
   quick: { type: 'boolean', default: false },
   rounds: { type: 'string' },
@@ -105,6 +110,7 @@ interface Report {
   machine: Machine
   speed: SpeedLine[]
   kernels: (Kernels & { shape: string })[]
+  ops: (Ops & { shape: string })[]
   coldStarts: ColdStart[]
   resume: Resume | null
   flatness: Flatness | null
@@ -135,7 +141,16 @@ async function main(): Promise<void> {
 
 async function measure(options: Options, signal: AbortSignal): Promise<void> {
   const machine = machineFacts()
-  const report: Report = { machine, speed: [], kernels: [], coldStarts: [], resume: null, flatness: null, peer: [] }
+  const report: Report = {
+    machine,
+    speed: [],
+    kernels: [],
+    ops: [],
+    coldStarts: [],
+    resume: null,
+    flatness: null,
+    peer: [],
+  }
   process.stdout.write(machineText(machine))
   if (machine.loadAverage > machine.cores / 4) {
     process.stderr.write(`Other programs are busy (load ${machine.loadAverage.toFixed(1)}): figures will be low.\n\n`)
@@ -170,12 +185,12 @@ function readOptions(): Options {
   const parts = list(values.parts ?? (values.peer === undefined ? ALL_PARTS.join() : ''))
   for (const part of parts) oneOf('parts', part, ALL_PARTS)
   oneOf('kernel', values.kernel, ['auto', 'relaxed-simd', 'simd', 'scalar'])
-  oneOf('backend', values.backend, ['wasm', 'reference'])
+  oneOf('backend', values.backend, ['wasm', 'webgpu', 'reference'])
   const cores = availableParallelism()
   return {
     parts: parts as Part[],
     shapes: list(values.shapes ?? (quick ? '370M,tern' : values.peer === undefined ? '370M,1.3B,2.7B,tern' : '370M')),
-    threads: counts('threads', values.threads ?? [...new Set([1, cores])].join()),
+    threads: counts('threads', values.threads ?? (values.backend === 'wasm' ? [...new Set([1, cores])].join() : '1')),
     packings: list(values.packing).map(packing => oneOf('packing', packing, ['tq1_0', 'tq2_0'])),
     rounds: counts('rounds', values.rounds ?? (quick ? '1' : '3'))[0],
     decodeTokens: counts('decode-tokens', values['decode-tokens'] ?? (quick ? '32' : '64'))[0],
@@ -215,6 +230,7 @@ const speedOf = (file: string, threads: number, options: Options, signal: AbortS
       file,
       threads,
       backend: values.backend,
+      adapter: values.adapter,
       kernel: values.kernel,
       rounds: once ? 1 : options.rounds,
       'decode-tokens': options.decodeTokens,
@@ -233,8 +249,15 @@ async function measureModels(options: Options, models: RandomModels, report: Rep
         note(`${shape}, ${count} threads`)
         report.speed.push({ shape, packing, ...(await speedOf(file, count, options, signal)) })
       }
-      if (!parts.includes('kernels') || values.backend !== 'wasm' || packing === 'tq1_0') continue
+      if (!parts.includes('kernels') || values.backend === 'reference' || packing === 'tq1_0') continue
       note(`kernels, ${shape}`)
+      if (values.backend === 'webgpu') {
+        const { backend, adapter } = values
+        const prefillTokens = options.prefillTokens
+        const given = { measure: 'ops', file, backend, adapter, 'prefill-tokens': prefillTokens }
+        report.ops.push({ shape, ...(await runCase(opsSchema, given, signal)) })
+        continue
+      }
       const { kernel } = values
       const kernels = await runCase(kernelsSchema, { measure: 'kernels', file, kernel, rounds: options.rounds }, signal)
       report.kernels.push({ shape, ...kernels })
@@ -243,11 +266,12 @@ async function measureModels(options: Options, models: RandomModels, report: Rep
   note('')
   if (report.speed.length > 0) process.stdout.write(speedTables(report.speed))
   for (const kernels of report.kernels) process.stdout.write(kernelsTable(kernels.shape, kernels))
+  for (const ops of report.ops) process.stdout.write(opsTables(ops.shape, ops))
 }
 
 async function measureEmbeddedModel(options: Options, report: Report, signal: AbortSignal): Promise<void> {
   const { parts } = options
-  const { backend, kernel } = values
+  const { backend, adapter, kernel } = values
   const threads = Math.max(...options.threads)
   if (parts.includes('cold-start')) {
     note('cold start')
@@ -255,7 +279,7 @@ async function measureEmbeddedModel(options: Options, report: Report, signal: Ab
     note('')
     for (const coldStart of report.coldStarts) process.stdout.write(coldStartText(coldStart))
   }
-  const common = { file: EMBEDDED_MODEL, backend, kernel, threads }
+  const common = { file: EMBEDDED_MODEL, backend, adapter, kernel, threads }
   if (parts.includes('resume')) {
     note('chats to resume')
     const tokens = options.resumeTokens.join()

@@ -1,7 +1,7 @@
 /** The figures of a run as tables for people. Rates are the median of the rounds, the best one in brackets. */
 import type { ColdStart } from './cold-start.ts'
 import type { Machine } from './machine.ts'
-import type { Flatness, Kernels, Rate, Resume, Speed } from './results.ts'
+import type { Flatness, Kernels, Ops, Rate, Resume, Speed } from './results.ts'
 
 export interface SpeedLine extends Speed {
   shape: string
@@ -97,9 +97,12 @@ function productsShare({ decodeTokensPerSecond, bytesReadPerToken, products }: S
 function otherDecodes(lines: SpeedLine[]): string {
   const rows = lines.flatMap(line => {
     const start = [line.packing ? `${line.shape} ${line.packing}` : line.shape, String(line.threads)]
-    const queued = line.queuedDecodeTokensPerSecond
     return [
-      ...(queued ? [[...start, 'tokens ahead, sampled on the device', rate(queued)]] : []),
+      ...line.queuedDecode.map(({ sampling, tokensPerSecond }) => [
+        ...start,
+        `tokens ahead, sampled on the device: ${sampling}`,
+        rate(tokensPerSecond),
+      ]),
       ...line.batchedDecode.map(({ sequences, tokensPerSecond }) => [
         ...start,
         `${sequences} sequences together`,
@@ -123,6 +126,21 @@ export const kernelsTable = (shape: string, { kernel, rows }: Kernels): string =
       giga(row.bytesPerSecond),
     ]),
   ])
+
+export function opsTables(shape: string, { kernel, decode, prefillTokens, prefill }: Ops): string {
+  const ops = (title: string, times: Ops['decode']): string =>
+    times === null
+      ? `${title}: the adapter's clock cannot be read.\n\n`
+      : table(title, [
+          ['op, workgroups', 'dispatches', 'microseconds'],
+          ...times.map(({ op, dispatches, microseconds }) => [op, String(dispatches), microseconds.toFixed(0)]),
+          ['all', '', times.reduce((sum, { microseconds }) => sum + microseconds, 0).toFixed(0)],
+        ])
+  return (
+    ops(`A decode step by op, ${shape}, ${kernel}`, decode) +
+    ops(`A prefill chunk of ${prefillTokens} tokens by op, ${shape}, ${kernel}`, prefill)
+  )
+}
 
 export const flatnessTable = ({ threads, samples }: Flatness): string =>
   table(`Memory along one sequence, embedded model, ${threads} threads`, [

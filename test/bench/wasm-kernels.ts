@@ -78,18 +78,22 @@ function secondsPerCall(call: () => void): number {
   return elapsedMs / 1000 / calls
 }
 
+/** One module holds both relaxed forms. */
+const moduleName = (variant: KernelVariant): string => (variant === 'relaxed-simd-int16' ? 'relaxed-simd' : variant)
+
 /** Buffers in one memory, filled with valid values, and the calls on them. */
 async function prepare(config: ModelConfig, variant: KernelVariant): Promise<Measured[]> {
   const { hiddenSize: d, stateWidth: e, intermediateSize: i } = config
   const farRows = Math.ceil(FAR_MATRIX_BYTES / inputGroups(d) / 16) * 16
   const module = new WebAssembly.Module(
-    new Uint8Array(await readFile(new URL(`../../out/kernels/${variant}.wasm`, import.meta.url))),
+    new Uint8Array(await readFile(new URL(`../../out/kernels/${moduleName(variant)}.wasm`, import.meta.url))),
   )
   const widest = Math.max(d, e, i)
   const fileRows = 16
   const memory = createMemory(
     matrixBytes(farRows, d) + paddedRows(farRows) * 4 + 64 * GEMM_TOKENS * widest + 2 ** 22,
     1,
+    variant,
   )
   const kernels = instantiate(module, memory)
   kernels.writeConstants()

@@ -1,46 +1,71 @@
 /** The backends under test. Every conformance and golden test runs once for each. */
-import { readFile } from 'node:fs/promises'
 import type { Backend } from '../../engine/backends/backend.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
-import { createWasmBackend } from '../../engine/backends/wasm/backend.ts'
 import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
-import { kernelFolder } from '../../main/engine-process/built-files.ts'
-import { spawnThread } from '../../main/engine-process/node-threads.ts'
+import type { WebGpuOptions } from '../../main/engine-process/webgpu-device.ts'
+import { createTestWasmBackend } from '../wasm-backend.ts'
+import { createTestWebGpuBackend, noWebGpuReason } from '../webgpu-backend.ts'
 
 export interface BackendUnderTest {
   name: string
-  /** It claims to equal the reference bit for bit, in floats too; integer sums must be equal everywhere. */
-  isExact: boolean
+  /** Numbers too small to be normal float32 may become zero: what WGSL allows. Apart from that all are exact. */
+  flushesDenormals: boolean
   /** A token of the embedded model takes it a tenth of a second: the long tests leave it out. */
   isSlow: boolean
+  /** It reads a few tokens of the embedded model a second: the long tests read less. */
+  readsSlowly: boolean
   create(): Promise<Backend>
 }
 
 export const REFERENCE: BackendUnderTest = {
   name: 'reference',
-  isExact: true,
+  flushesDenormals: false,
   isSlow: true,
+  readsSlowly: false,
   create: async () => createReferenceBackend(),
 }
 
 const wasm = (kernel: KernelVariant, threads: number): BackendUnderTest => ({
   name: `wasm, ${kernel}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-  isExact: true,
+  flushesDenormals: false,
   isSlow: false,
-  async create() {
-    const read = (name: string): Promise<Uint8Array> => readFile(new URL(`${name}.wasm`, kernelFolder()))
-    const [relaxedSimd, simd, scalar] = await Promise.all([read('relaxed-simd'), read('simd'), read('scalar')])
-    return createWasmBackend({ kernels: { relaxedSimd, simd, scalar }, spawnThread, threads, kernel })
-  },
+  readsSlowly: false,
+  create: () => createTestWasmBackend({ threads, kernel }),
 })
 
-/** The kernels that most machines get. */
-export const WASM = wasm('relaxed-simd', 2)
+/** The kernels that most machines get: which of the two relaxed ones is measured at start, and of no matter here. */
+export const WASM = wasm('relaxed-simd-int16', 2)
+
+/** With special kernels or limits; `what` names them. */
+export const webgpu = (what: string, options: WebGpuOptions = {}): BackendUnderTest => ({
+  name: `webgpu${what}`,
+  flushesDenormals: true,
+  isSlow: false,
+  readsSlowly: true,
+  create: () => createTestWebGpuBackend(options),
+})
+
+/** The kernels that the adapter gets. */
+export const WEBGPU = webgpu('')
+
+/**
+ * The kernels of an adapter with nothing: together with WEBGPU every part of the shaders that lavapipe computes rightly.
+ * Fused products need an fma that rounds once, which it has not: `tern selftest` tests them where there is one.
+ */
+export const PLAIN_WEBGPU = webgpu(', no subgroups, plain dot products', {
+  kernels: { isPackedDot: false, isFused: false, subgroupSize: 0, workgroups: 8 },
+})
+
+/** Those of the GPU, where there is one: webgpu.test.ts says when there is none. */
+export const withWebGpu = (...backends: BackendUnderTest[]): BackendUnderTest[] =>
+  noWebGpuReason === null ? backends : []
 
 export const BACKENDS: BackendUnderTest[] = [
+  ...withWebGpu(WEBGPU),
   REFERENCE,
   WASM,
-  wasm('relaxed-simd', 1),
+  wasm('relaxed-simd', 2),
+  wasm('relaxed-simd-int16', 1),
   wasm('simd', 3),
   wasm('scalar', 1),
 ]

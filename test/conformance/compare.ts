@@ -1,12 +1,4 @@
-/** How results are held together. */
-
-/** Index of the first element whose bits differ, or -1; lengths must agree. Zero and minus zero are different bits. */
-export function firstBitDifference(actual: ArrayBufferView, expected: ArrayBufferView): number {
-  if (actual.byteLength !== expected.byteLength) return Math.min(actual.byteLength, expected.byteLength)
-  const a = new Uint8Array(actual.buffer, actual.byteOffset, actual.byteLength)
-  const b = new Uint8Array(expected.buffer, expected.byteOffset, expected.byteLength)
-  return a.findIndex((byte, i) => byte !== b[i])
-}
+/** How results of different accuracy are held together. Bit for bit: engine/conformance/compare.ts. */
 
 /**
  * Largest |actual - expected| relative to |expected|, where values far below the row's largest count against

@@ -1,64 +1,22 @@
 /** Every backend's single operations against the reference, over the whole case table. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Backend } from '../../engine/backends/backend.ts'
-import { referenceOps as reference } from '../../engine/backends/reference/ops.ts'
-import { BACKENDS } from './backends.ts'
-import { OP_CASES } from './cases.ts'
-import { firstBitDifference, worstRelativeError } from './compare.ts'
-
-const TOLERANCE = 1e-5
+import { differenceFromReference, OP_NAMES, RUNNABLE_CASES } from '../../engine/conformance/run-case.ts'
+import { BACKENDS, PLAIN_WEBGPU, withWebGpu } from './backends.ts'
 
 // The reference is held against float64 in reference.test.ts; here it only shows that the table runs.
-describe.each(BACKENDS)('operations of $name', ({ create, isExact }) => {
+describe.each([...BACKENDS, ...withWebGpu(PLAIN_WEBGPU)])('operations of $name', ({ create, flushesDenormals }) => {
   let backend: Backend
   beforeAll(async () => {
     backend = await create()
   })
   afterAll(async () => {
-    await backend.dispose()
+    await backend?.dispose()
   })
 
-  const compareFloats = (actual: Float32Array, expected: Float32Array, columns: number): void => {
-    if (isExact) expect(firstBitDifference(actual, expected), 'first differing byte').toBe(-1)
-    else expect(worstRelativeError(actual, expected, columns)).toBeLessThan(TOLERANCE)
-  }
-
-  it.each(OP_CASES.rmsNorm)('$name', async ({ make }) => {
-    const args = make()
-    compareFloats(await backend.ops.rmsNorm(...args), reference.rmsNorm(...args), args[1].length)
-  })
-
-  it.each(OP_CASES.absmaxQuantize)('$name', async ({ make }) => {
-    const args = make()
-    const actual = await backend.ops.absmaxQuantize(...args)
-    const expected = reference.absmaxQuantize(...args)
-    compareFloats(actual.scales, expected.scales, 1)
-    expect(firstBitDifference(actual.q, expected.q), 'first differing q').toBe(-1)
-  })
-
-  it.each(OP_CASES.ternaryMatmul)('$name', async ({ make }) => {
-    const args = make()
-    const actual = await backend.ops.ternaryMatmul(...args)
-    expect(firstBitDifference(actual, reference.ternaryMatmul(...args)), 'first differing byte').toBe(-1)
-  })
-
-  it.each(OP_CASES.bitLinear)('$name', async ({ make }) => {
-    const args = make()
-    compareFloats(await backend.ops.bitLinear(...args), reference.bitLinear(...args), args[1].matrix.rows)
-  })
-
-  it.each(OP_CASES.mlgru)('$name', async ({ make }) => {
-    const [input] = make()
-    compareFloats(await backend.ops.mlgru(input), reference.mlgru(input), input.state.length)
-  })
-
-  it.each(OP_CASES.mlgruOutput)('$name', async ({ make }) => {
-    const args = make()
-    compareFloats(await backend.ops.mlgruOutput(...args), reference.mlgruOutput(...args), args[2].length)
-  })
-
-  it.each(OP_CASES.glu)('$name', async ({ make }) => {
-    const args = make()
-    compareFloats(await backend.ops.glu(...args), reference.glu(...args), args[1])
+  describe.each(OP_NAMES)('%s', op => {
+    it.each(RUNNABLE_CASES[op])('$name', async opCase => {
+      expect(await differenceFromReference(opCase, backend.ops, flushesDenormals), 'first difference').toBeNull()
+    })
   })
 })

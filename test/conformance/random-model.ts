@@ -1,11 +1,14 @@
 /** A small model with random weights, in memory: everything a backend and the engine's facade need of a file. */
+
+import { createRandom, normal, wholeBelow } from '../../engine/conformance/random.ts'
+import { bytesOfFloats } from '../../engine/formats/floats.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
+import { f32ToF16 } from '../../engine/formats/half.ts'
 import { modelTensors } from '../../engine/formats/model-tensors.ts'
-import { paddedColumns } from '../../engine/formats/tensor-types.ts'
+import { paddedColumns, type TernaryType } from '../../engine/formats/tensor-types.ts'
 import { packTernaryRow, ternaryRowBytes } from '../../engine/formats/ternary-blocks.ts'
 import type { ModelConfig } from '../../engine/model/config.ts'
 import type { TensorInfo } from '../../engine/model/source.ts'
-import { createRandom, normal, wholeBelow } from './random.ts'
 
 /** Sizes that no vector width divides. */
 export const SMALL_CONFIG: ModelConfig = {
@@ -26,20 +29,24 @@ export interface RandomModelOptions {
   config?: Partial<ModelConfig>
   tokenizerJson?: string
   chatTemplate?: string
+  /** How matrices and the embedding are stored. TQ2_0 and F32 by default. */
+  packing?: TernaryType
+  embeddingType?: 'F32' | 'F16' | 'BF16' | 'Q8_0'
 }
 
-export function randomModel({ seed, config: changes, tokenizerJson, chatTemplate }: RandomModelOptions): GgufModel {
+export function randomModel(options: RandomModelOptions): GgufModel {
+  const { seed, config: changes, tokenizerJson, chatTemplate, packing = 'TQ2_0', embeddingType = 'F32' } = options
   const config = { ...SMALL_CONFIG, ...changes }
   const random = createRandom(seed)
   const stored = new Map<string, { info: TensorInfo; bytes: Uint8Array }>()
   for (const { name, kind, shape, isScale } of modelTensors(config)) {
     if (kind === 'ternary') {
       const [rows, columns] = shape
-      const rowBytes = ternaryRowBytes('TQ2_0', columns)
+      const rowBytes = ternaryRowBytes(packing, columns)
       const bytes = new Uint8Array(rows * rowBytes)
       const codes = Int8Array.from({ length: rows * columns }, () => wholeBelow(random, 3) - 1)
-      for (let n = 0; n < rows; n++) packTernaryRow('TQ2_0', codes, n * columns, columns, bytes, n * rowBytes)
-      const info: TensorInfo = { name, type: 'TQ2_0', shape: [rows, paddedColumns(columns)], byteLength: bytes.length }
+      for (let n = 0; n < rows; n++) packTernaryRow(packing, codes, n * columns, columns, bytes, n * rowBytes)
+      const info: TensorInfo = { name, type: packing, shape: [rows, paddedColumns(columns)], byteLength: bytes.length }
       stored.set(name, { info, bytes })
       continue
     }
@@ -49,8 +56,9 @@ export function randomModel({ seed, config: changes, tokenizerJson, chatTemplate
       if (isScale) return 0.5 + random()
       return isNorm ? 0.5 + random() : normal(random)
     })
-    const bytes = new Uint8Array(values.buffer)
-    stored.set(name, { info: { name, type: 'F32', shape, byteLength: bytes.length }, bytes })
+    const type = kind === 'embedding' ? embeddingType : 'F32'
+    const bytes = type === 'Q8_0' ? q8Bytes(values, shape[1]) : bytesOfFloats(type, values)
+    stored.set(name, { info: { name, type, shape, byteLength: bytes.length }, bytes })
   }
   return {
     config,
@@ -69,8 +77,21 @@ export function randomModel({ seed, config: changes, tokenizerJson, chatTemplate
     description: null,
     parameterCount: 0,
     ternaryParameterCount: 0,
-    packing: 'TQ2_0',
-    embeddingType: 'F32',
+    packing,
+    embeddingType,
     close: async () => {},
   }
+}
+
+/** Rows in blocks of 32: a binary16 scale and 32 int8. */
+function q8Bytes(values: Float32Array, columns: number): Uint8Array {
+  const bytes = new Uint8Array((values.length / 32) * 34)
+  if (columns % 32 !== 0) throw new Error('Q8_0 rows are whole blocks')
+  for (let block = 0; block < values.length / 32; block++) {
+    const row = values.subarray(32 * block, 32 * block + 32)
+    const scale = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127
+    new DataView(bytes.buffer).setUint16(34 * block, f32ToF16(scale), true)
+    for (const [i, value] of row.entries()) bytes[34 * block + 2 + i] = Math.round(value / scale)
+  }
+  return bytes
 }

@@ -2,11 +2,11 @@
 import { describe, expect, it } from 'vitest'
 import { exp, roundHalfEven, sigmoid, silu } from '../../engine/backends/reference/exp.ts'
 import { referenceOps as reference } from '../../engine/backends/reference/ops.ts'
+import { OP_CASES } from '../../engine/conformance/cases.ts'
+import { createRandom } from '../../engine/conformance/random.ts'
 import { lowerBounds } from '../../engine/model/lower-bounds.ts'
-import { OP_CASES } from './cases.ts'
 import { worstRelativeError } from './compare.ts'
 import * as float64 from './float64.ts'
-import { createRandom } from './random.ts'
 
 const TOLERANCE = 1e-6
 

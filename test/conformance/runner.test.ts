@@ -1,17 +1,16 @@
 /**
  * What every backend's runner must do with a model of random weights: chunks of any size, states that do not touch each
- * other, export and import, errors. Results of one backend with itself are compared bit for bit, with the reference
- * within tolerance (bit for bit where the backend claims it).
+ * other, export and import, errors. Results are compared bit for bit, of a backend with itself and with the reference.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Backend, Runner, RunnerState } from '../../engine/backends/backend.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
 import { readWeights } from '../../engine/backends/reference/weights.ts'
+import { firstBitDifference } from '../../engine/conformance/compare.ts'
+import { createRandom, wholeBelow } from '../../engine/conformance/random.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { forward, head } from '../../engine/model/forward.ts'
 import { BACKENDS } from './backends.ts'
-import { firstBitDifference, relativeL2Error } from './compare.ts'
-import { createRandom, wholeBelow } from './random.ts'
 import { randomModel } from './random-model.ts'
 
 const MODELS = [
@@ -42,7 +41,7 @@ const codeOf = async (promise: Promise<unknown>): Promise<string> => {
   return 'no error'
 }
 
-describe.each(BACKENDS)('runner of $name', ({ create, isExact }) => {
+describe.each(BACKENDS)('runner of $name', ({ create }) => {
   let backend: Backend
   beforeAll(async () => {
     backend = await create()
@@ -73,13 +72,8 @@ describe.each(BACKENDS)('runner of $name', ({ create, isExact }) => {
       const state = runner.createState()
       const logits = await read(state, TOKENS)
       const { values } = await runner.exportState(state)
-      if (isExact) {
-        expect(firstBitDifference(logits, expected)).toBe(-1)
-        expect(firstBitDifference(values, expectedState)).toBe(-1)
-      } else {
-        expect(relativeL2Error(logits, expected)).toBeLessThan(3e-2)
-        expect(relativeL2Error(values, expectedState)).toBeLessThan(3e-2)
-      }
+      expect(firstBitDifference(logits, expected)).toBe(-1)
+      expect(firstBitDifference(values, expectedState)).toBe(-1)
       runner.disposeState(state)
     })
 
@@ -137,6 +131,46 @@ describe.each(BACKENDS)('runner of $name', ({ create, isExact }) => {
       expect(firstBitDifference(lastA, expectedA)).toBe(-1)
       runner.disposeState(stateA)
       runner.disposeState(stateB)
+    })
+
+    it('decodes several sequences in one step as each alone', async () => {
+      if (runner.decodeBatch === undefined) return
+      for (let count = 1; count <= runner.decodeBatchMost!; count++) {
+        const states = Array.from({ length: count }, () => runner.createState())
+        for (const [index, state] of states.entries()) await read(state, TOKENS.slice(index, 3 * index + 1))
+        const copies = states.map(state => runner.cloneState(state))
+        for (let step = 0; step < 3; step++) {
+          const tokens = states.map((_, index) => TOKENS[10 * step + index])
+          const together = (await runner.decodeBatch(states, tokens)).map(logits => logits.slice())
+          for (const [index, copy] of copies.entries()) {
+            const alone = await runner.decode(copy, tokens[index])
+            expect(firstBitDifference(together[index], alone), `${index} of ${count}, step ${step}`).toBe(-1)
+          }
+        }
+        for (const [index, copy] of copies.entries()) {
+          const [together, alone] = [await runner.exportState(states[index]), await runner.exportState(copy)]
+          expect(firstBitDifference(together.values, alone.values)).toBe(-1)
+        }
+        for (const state of [...states, ...copies]) runner.disposeState(state)
+      }
+    })
+
+    it('refuses a batch in which anything is wrong, and leaves every state as it was', async () => {
+      if (runner.decodeBatch === undefined) return
+      const most = runner.decodeBatchMost!
+      const [a, b, gone] = [runner.createState(), runner.createState(), runner.createState()]
+      await read(a, TOKENS.slice(0, 5))
+      const before = (await runner.exportState(a)).values
+      runner.disposeState(gone)
+      const many = Array.from({ length: most + 1 }, () => runner.createState())
+      const batch = async (states: RunnerState[], tokens: number[]) => runner.decodeBatch!(states, tokens)
+      expect(await codeOf(batch([a, b], [1, 97]))).toBe('token-out-of-range')
+      expect(await codeOf(batch([a, gone], [1, 2]))).toBe('session-not-found')
+      expect(await codeOf(batch([a, a], [1, 2]))).toBe('invalid-argument')
+      expect(await codeOf(batch([a, b], [1]))).toBe('invalid-argument')
+      expect(await codeOf(batch(many, TOKENS.slice(0, most + 1)))).toBe('invalid-argument')
+      expect(firstBitDifference((await runner.exportState(a)).values, before)).toBe(-1)
+      for (const state of [a, b, ...many]) runner.disposeState(state)
     })
 
     it('starts every state from zero, in a slot used before too', async () => {
@@ -229,8 +263,7 @@ describe.each(BACKENDS)('runner of $name', ({ create, isExact }) => {
       const logits = await head(backend.ops, weights, model.config, x.subarray(x.length - hiddenSize))
       const fused = runner.createState()
       const fusedLogits = await read(fused, tokens)
-      if (isExact) expect(firstBitDifference(fusedLogits, logits)).toBe(-1)
-      else expect(relativeL2Error(fusedLogits, logits)).toBeLessThan(3e-2)
+      expect(firstBitDifference(fusedLogits, logits)).toBe(-1)
       runner.disposeState(fused)
     })
   })

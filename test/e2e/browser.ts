@@ -5,7 +5,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { findChromium } from '../chromium.ts'
 
 const chromiumPath = findChromium()
-const FLAGS = [
+export const FLAGS = [
   '--headless',
   '--no-sandbox',
   '--disable-gpu',
@@ -17,7 +17,7 @@ const FLAGS = [
 ]
 
 /** Why no browser test can run here; null when it can. `npm test` installs Chromium where it may. */
-export const noChromiumReason = chromiumPath === null ? 'no Chromium is installed; see what npm test says' : null
+export const noChromiumReason = chromiumPath === null ? 'no Chromium is installed' : null
 
 export const launchChromium = (): Promise<Browser> => chromium.launch({ executablePath: chromiumPath!, args: FLAGS })
 

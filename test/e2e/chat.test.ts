@@ -79,11 +79,6 @@ describe.skipIf(noChromiumReason !== null)(`a chat${noChromiumReason === null ? 
   }
   const replyWith = (status: string) => page.locator(`.reply[data-status="${status}"]`).last().waitFor()
   const prose = () => page.locator('.reply').last().locator('.prose')
-  const grownTo = (characters: number) =>
-    page.waitForFunction(
-      length => ([...document.querySelectorAll('.reply .prose')].at(-1)?.textContent?.length ?? 0) >= length,
-      characters,
-    )
   /** The model is asked for a text that is long enough to be caught in the middle. */
   const askForLongReply = () => say('Tell me a long story about a fox and a rabbit in the big forest.')
   /** Catches a reply in mid-stream; a small model sometimes ends at once, then it is asked again. */
@@ -101,10 +96,19 @@ describe.skipIf(noChromiumReason !== null)(`a chat${noChromiumReason === null ? 
   }
 
   it('streams a reply with its figures', async () => {
+    // How long the text was at every moment of streaming.
+    await page.evaluate(() => {
+      const lengths = new Set<number>()
+      Object.assign(window, { lengths })
+      new MutationObserver(() => {
+        const text = document.querySelector('.reply[data-status="streaming"] .prose')?.textContent
+        if (text) lengths.add(text.length)
+      }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true })
+    })
     await say('Tell me a short story about a fox and a rabbit.')
-    await grownTo(10)
-    await page.locator('.reply[data-status="streaming"], .reply[data-status="complete"]').waitFor()
     await replyWith('complete')
+    const seen = await page.evaluate(() => [...(window as unknown as { lengths: Set<number> }).lengths])
+    expect(seen.length).toBeGreaterThan(5)
     expect((await prose().innerText()).length).toBeGreaterThan(20)
     const figures = await page.locator('.figures').innerText()
     expect(figures).toMatch(/tokens\/s/)
@@ -142,9 +146,11 @@ describe.skipIf(noChromiumReason !== null)(`a chat${noChromiumReason === null ? 
     await newChat()
     await say('Hello! How are you today?')
     await replyWith('complete')
-    await page.getByRole('button', { name: 'Regenerate' }).click()
+    const writing = page.locator('.reply[data-status="pending"], .reply[data-status="streaming"]')
+    await Promise.all([writing.waitFor(), page.getByRole('button', { name: 'Regenerate' }).click()])
     await replyWith('complete')
     expect(await page.locator('.reply').count()).toBe(1)
+    expect((await prose().innerText()).trim()).not.toBe('')
     expect(await page.locator('.question').innerText()).toBe('Hello! How are you today?')
   })
 

@@ -8,6 +8,7 @@ import { forkEngineProcess } from '../../main/engine-process/fork-engine-process
 import { createSupervisor } from '../../main/engine-process/supervisor.ts'
 import { electronObstacle, findElectronBinary } from '../../main/headless/electron-binary.ts'
 import { ensureElectronBundles } from '../../main/headless/window-bundle.ts'
+import { chooseSoftwareAdapter, noWebGpuReason } from '../webgpu-backend.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const binary = findElectronBinary()
@@ -57,7 +58,28 @@ describe('the bundles', () => {
   })
 })
 
-describe.skipIf(reason !== null)(`the application${reason === null ? '' : ` (skipped: ${reason})`}`, () => {
+describe.skipIf(noWebGpuReason !== null)(`the bundles on a software GPU`, () => {
+  it('the engine process finds Dawn and its shaders, and lists the adapter', async () => {
+    chooseSoftwareAdapter()
+    // Somewhere else than in the repository: the shaders beside the bundles are the ones.
+    expect(readFileSync(`${ROOT}/out/shaders/embedding.wgsl`)).toEqual(readFileSync(`${ROOT}/shaders/embedding.wgsl`))
+    const supervisor = createSupervisor(forkEngineProcess(pathToFileURL(`${ROOT}/out/main/engine-process.js`)), {
+      path: `${ROOT}/models/tern-98m.gguf`,
+      name: 'tern',
+      backend: 'webgpu',
+    })
+    try {
+      const { client } = await supervisor.whenReady()
+      expect(supervisor.status).toMatchObject({ loaded: { backend: { name: 'webgpu' } } })
+      expect(await client.call('memory', undefined)).toMatchObject({ isGpuMemory: true })
+      expect(await client.call('backend.adapters', undefined)).toMatchObject([{ isSoftware: true }])
+    } finally {
+      await supervisor.stop()
+    }
+  })
+})
+
+describe.skipIf(reason !== null)(`the application${reason === null ? '' : ` (${reason})`}`, () => {
   it('opens its window, chats, and is closed in on itself', async () => {
     const { _electron } = await import('playwright-core')
     const app = await _electron.launch({ executablePath: binary!, args: [ROOT] })

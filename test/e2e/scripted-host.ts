@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { appApi, type Chat, type ChatEvent, type ChatMessage, type EngineStatus } from '../../contract/app-api.ts'
 import { TernError } from '../../contract/errors.ts'
 import { type Server, serve, type Transport } from '../../contract/rpc.ts'
-import type { EngineMemory, LoadedModel } from '../../contract/schemas.ts'
+import type { EngineMemory, GenerationStats, LoadedModel } from '../../contract/schemas.ts'
 import { startWindowServer } from '../../main/headless/server.ts'
 
 const MIB = 1024 * 1024
@@ -44,6 +44,7 @@ const MEMORY: EngineMemory = {
   scratchBytes: 0.9 * MIB,
   sessionCount: 1,
   stateBytesPerSession: 36 * 1024,
+  isGpuMemory: false,
   processRssBytes: 121 * MIB,
 }
 
@@ -150,9 +151,9 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
       const due = Math.min(pieces.length, Math.max(1, Math.floor(((performance.now() - startMs) / 1000) * pace)))
       if (due <= sent) continue
       const piece = pieces.slice(sent, due).join('')
+      if (sent === 0) put(chat, Object.assign(reply, { status: 'streaming', stats: stats(0, null) }))
       sent = due
       reply.content += piece
-      reply.status = 'streaming'
       say(chat.id, {
         kind: 'append',
         messageId: reply.id,
@@ -166,13 +167,7 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
       ...reply,
       status: end ?? 'complete',
       finishReason: end === null ? 'end-of-text' : null,
-      stats: {
-        promptTokens: 12,
-        generatedTokens: sent,
-        ttftMs: 38,
-        prefillTokensPerSecond: 314,
-        decodeTokensPerSecond: sent < 10 ? null : pace,
-      },
+      stats: stats(sent, sent < 10 ? null : pace),
     })
   }
 
@@ -251,5 +246,13 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
   }
   return host
 }
+
+const stats = (generatedTokens: number, decodeTokensPerSecond: number | null): GenerationStats => ({
+  promptTokens: 12,
+  generatedTokens,
+  ttftMs: 38,
+  prefillTokensPerSecond: 314,
+  decodeTokensPerSecond,
+})
 
 const pause = (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds))

@@ -111,6 +111,17 @@ describe.skipIf(noChromiumReason !== null)(
       expect(copied.endsWith('}')).toBe(true)
     })
 
+    it('writes from right to left where the text does', async () => {
+      host.script('> ציטוט קצר\n\n- פריט\n\n  ועוד\n\nAnd English.')
+      await say('שלום, מי אתה?')
+      await replyWith('complete')
+      const directionOf = (selector: string) =>
+        page.locator(selector).evaluate(element => getComputedStyle(element).direction)
+      for (const selector of ['.question', '.prose blockquote', '.prose ul', '.header-title', '.chats-open'])
+        expect(await directionOf(selector), selector).toBe('rtl')
+      expect(await directionOf('.prose > p')).toBe('ltr')
+    })
+
     it('shows what a model wrote and never runs or fetches it', async () => {
       host.script(HOSTILE)
       host.setPace(2000)
@@ -130,6 +141,8 @@ describe.skipIf(noChromiumReason !== null)(
       host.setPace(40)
       await say('Tell me a story')
       await page.getByText('tokens/s').first().waitFor()
+      await lastReply().getByText('first token 38 ms').waitFor()
+      expect(await lastReply().getAttribute('data-status')).toBe('streaming')
       await lastReply().getByText('in a big forest').waitFor()
       const early = await lastReply().locator('.prose').innerText()
       await page.waitForFunction(
@@ -148,13 +161,27 @@ describe.skipIf(noChromiumReason !== null)(
       expect(whole).toContain('And then they went home.')
     })
 
+    it('stops by its button, and leads back to the message box', async () => {
+      host.script(STORY)
+      host.setPace(40)
+      await say('Tell me a story')
+      await lastReply().getByText('in a big forest').waitFor()
+      await page.keyboard.press('Tab')
+      expect(await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))).toBe('Stop')
+      await page.keyboard.press('Enter')
+      await replyWith('stopped')
+      expect(await composer().evaluate(element => element === document.activeElement)).toBe(true)
+    })
+
     it('regenerates the last reply and copies it', async () => {
       host.script('First answer.', 'Second *answer*.')
       await say('Hello')
       await replyWith('complete')
-      await lastReply().getByRole('button', { name: 'Regenerate' }).click()
+      await lastReply().getByRole('button', { name: 'Regenerate' }).press('Enter')
       await lastReply().getByText('Second answer.').waitFor()
       await replyWith('complete')
+      // The focus is not lost with the button.
+      expect(await composer().evaluate(element => element === document.activeElement)).toBe(true)
       expect(await page.locator('.reply').count()).toBe(1)
       await lastReply().getByRole('button', { name: 'Copy' }).click()
       await page.getByText('Copied').waitFor()
@@ -330,6 +357,7 @@ describe.skipIf(noChromiumReason !== null)(
       cut()
       const banner = page.getByText('Tern’s background process does not answer.')
       await banner.waitFor()
+      await page.locator('.model-name[data-phase="lost"]').waitFor()
       await composer().fill('written meanwhile')
       expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true)
       await screenshot(page, 'disconnected-light')

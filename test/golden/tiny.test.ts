@@ -4,12 +4,13 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Backend, Runner, RunnerState } from '../../engine/backends/backend.ts'
+import { firstBitDifference } from '../../engine/conformance/compare.ts'
 import { lossSumNats } from '../../engine/engine.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import { readStateFile, writeStateFile } from '../../engine/state/state-file.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
 import { BACKENDS } from '../conformance/backends.ts'
-import { argMax, firstBitDifference, median, relativeL2Error } from '../conformance/compare.ts'
+import { argMax, median, relativeL2Error } from '../conformance/compare.ts'
 import { convertTinyCase, readTinyGolden, TINY_CASES, type TinyCase, type TinyGolden } from './golden-data.ts'
 
 const BOUNDS = { medianError: 1e-4, bestAgreement: 0.98, lossNats: 1e-3 }

@@ -69,7 +69,7 @@ describe('benchModel', () => {
         host.advance(tokens === 1 ? 0.8 : 8)
         return 4000 * tokens
       },
-      decodeBatch: (states: unknown[]) => {
+      decodeBatch: (states: readonly unknown[]) => {
         host.advance(states.length)
         return []
       },

@@ -8,7 +8,7 @@ import { type Client, createClient, createTransportPair, type Server, serve } fr
 import type { EngineConnection } from '../../main/engine-process/supervisor.ts'
 import { type ChatStore, createMemoryChatStore } from '../../main/services/chat-store.ts'
 import { type Chats, createChats } from '../../main/services/chats.ts'
-import { createFakeEngine, type FakeEngine, type FakeEngineOptions } from '../fake-engine.ts'
+import { createFakeEngine, FAKE_COMMANDS, type FakeEngine, type FakeEngineOptions } from '../fake-engine.ts'
 
 /** An engine that can be lost and comes back empty, as a new process would. */
 class FakeAccess {
@@ -18,6 +18,7 @@ class FakeAccess {
   private server!: Server
   private waiting: (() => void)[] = []
   failure: TernError | null = null
+  readonly moves: string[] = []
   private readonly options: FakeEngineOptions
 
   constructor(options: FakeEngineOptions) {
@@ -37,7 +38,7 @@ class FakeAccess {
     this.client = createClient(engineApi, near)
     const params = { path: '/models/fake.gguf', backend: 'auto' } as const
     await this.client.subscribe('model.load', params, () => {}).ended
-    this.connection = { client: this.client }
+    this.connection = { client: this.client, moved: backend => this.moves.push(backend.description) }
     for (const wake of this.waiting.splice(0)) wake()
   }
 
@@ -127,6 +128,9 @@ describe('a chat', () => {
     expect(reply.stats).toMatchObject({ promptTokens: 4, generatedTokens: 20 })
     expect(reply.stats!.ttftMs).toBeGreaterThan(0)
     expect(window.messages()).toEqual(store.chat(id)!.messages)
+    // The time to the first token is told with the first token, not at the end.
+    const first = window.events.find(event => event.kind === 'message' && event.message.status === 'streaming')
+    expect(first).toMatchObject({ message: { stats: { ttftMs: reply.stats!.ttftMs, generatedTokens: 0 } } })
     const kinds = window.events.map(({ kind }) => kind)
     expect(kinds.slice(0, 2)).toEqual(['chat', 'chat'])
     expect(kinds).toContain('prefill')
@@ -251,6 +255,22 @@ describe('stop, regenerate, continue', () => {
     chats.continue(id)
     await settled(id)
     expect(lastOf(id)).toMatchObject({ finishReason: 'end-of-text', stats: { generatedTokens: 20 } })
+  })
+})
+
+describe('a model that moves in mid-reply', () => {
+  it('is told once, and the reply goes on to its end', async () => {
+    const { id } = chats.create()
+    expect(await send(id, FAKE_COMMANDS.move)).toMatchObject({
+      status: 'complete',
+      finishReason: 'end-of-text',
+      notice: 'The device was lost. The reply goes on elsewhere.',
+      stats: { generatedTokens: 20 },
+    })
+    expect(access.moves).toEqual(['words elsewhere'])
+    chats.regenerate(id)
+    expect(lastOf(id).notice).toBeUndefined()
+    await settled(id)
   })
 })
 

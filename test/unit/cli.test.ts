@@ -74,7 +74,7 @@ function byteTokenizer(vocabularySize: number) {
 }
 
 describe('help and usage', () => {
-  const commands = ['chat', 'run', 'convert', 'info', 'eval', 'bench', 'serve']
+  const commands = ['chat', 'run', 'convert', 'info', 'eval', 'bench', 'serve', 'selftest']
 
   it('lists every command', async () => {
     const { code, stdout } = await tern(['--help'])
@@ -299,11 +299,15 @@ describe('convert and eval', () => {
 
 describe('info', () => {
   it('describes the embedded model', async () => {
-    const { model, backend } = await json(['info'])
+    const { model, backend, adapters } = await json(['info'])
     expect(model).toMatchObject({ parameterCount: 97_626_624, stateBytes: 12 * 768 * 4, license: 'cc-by-sa-4.0' })
-    expect(backend.name).toBe('wasm')
+    // Without a graphics processor, or with a software one only, it says so.
+    const isReal = ({ isSoftware }: { isSoftware: boolean }) => !isSoftware
+    if (!adapters.some(isReal)) expect(backend).toMatchObject({ name: 'wasm' })
+    if (backend.name === 'wasm') expect(backend.description).toMatch(/graphics processor/)
     const { stdout } = await tern(['info'])
     expect(stdout).toContain('97,626,624')
+    expect(stdout).toMatch(/^graphics +\S/m)
   })
 })
 
@@ -340,6 +344,37 @@ describe('chat', () => {
     const { stdout, stderr } = await tern(['chat', '--greedy'], { stdin: lines.join('\n') })
     expect(stdout.split(goldens[0]!.greedy)).toHaveLength(4)
     expect(stderr).toContain('no reply to replace')
+  })
+})
+
+describe('chat on a terminal', () => {
+  /** `script` of util-linux gives a program a terminal of its own. */
+  const hasScript = process.platform === 'linux' && existsSync('/usr/bin/script')
+
+  it.skipIf(!hasScript)('takes pasted lines for one message; Ctrl-C clears the line, then leaves', async () => {
+    const transcript = join(folder, 'pasted.json')
+    const command = `'${process.execPath}' '${launcher}' chat --greedy --max-tokens 2`
+    const child = spawn('/usr/bin/script', ['-qefc', command, '/dev/null'], { cwd: folder })
+    let shown = ''
+    child.stdout.setEncoding('utf8').on('data', text => {
+      shown += text
+    })
+    const closed = new Promise(resolve => child.once('close', resolve))
+    /** Types once the terminal shows `after`, looking only at what is new. */
+    const type = async (after: string, text: string) => {
+      await expect.poll(() => shown, { timeout: 20_000 }).toContain(after)
+      shown = ''
+      child.stdin.write(text)
+    }
+    await type('› ', '\x1b[200~first\r/second\rthird\x1b[201~\r')
+    await type('tokens/s', `/save ${transcript}\r`)
+    await type('Saved', 'unfinished\x03')
+    await type('› ', '\x03')
+    await type('leaves', '\x03')
+    expect(await closed).toBe(130)
+    const [message, ...others] = JSON.parse(readFileSync(transcript, 'utf8'))
+    expect(message).toEqual({ role: 'user', content: 'first\n/second\nthird' })
+    expect(others).toHaveLength(1)
   })
 })
 

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type EngineApi, engineApi, type GenerationEvent, type SessionInput } from '../../contract/engine-api.ts'
 import { toErrorData } from '../../contract/errors.ts'
 import { type Client, createClient, createTransportPair, serve } from '../../contract/rpc.ts'
-import type { LoadedModel, Sampling } from '../../contract/schemas.ts'
+import type { BackendChoice, LoadedModel, Sampling } from '../../contract/schemas.ts'
 import { createEngineService, type EngineService } from '../../main/engine-process/engine-service.ts'
 
 const path = (relative: string) => fileURLToPath(new URL(`../../${relative}`, import.meta.url))
@@ -30,7 +30,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-async function load(modelPath: string, backend: 'auto' | 'reference' | 'wasm' = 'auto', threads?: number) {
+async function load(modelPath: string, backend: BackendChoice = 'auto', threads?: number) {
   const stages = new Set<string>()
   let loaded: LoadedModel | undefined
   await client.subscribe(
@@ -62,7 +62,7 @@ async function generate(
       run.text += event.text
       run.tokens!.push(...event.tokens)
     } else if (event.kind === 'prefill') run.reusedTokens = event.reusedTokens
-    else run.finish = event
+    else if (event.kind === 'finish') run.finish = event
     onEvent(event)
   }).ended
   return run as Run

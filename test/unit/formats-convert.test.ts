@@ -1,10 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { EngineError } from '../../engine/errors.ts'
 import { type ConvertOptions, convertCheckpoint } from '../../engine/formats/convert.ts'
 import { openGguf } from '../../engine/formats/gguf.ts'
 import { readFloats, readScale, readTernaryRows } from '../../engine/formats/read-tensors.ts'
 import { absmeanScale, magnitudeSum, ternarize } from '../../engine/formats/ternarize.ts'
+import { createTokenizer, type Tokenizer } from '../../engine/tokenizer/tokenizer.ts'
 import { countingSource, type FolderFiles, memoryFolder, memorySink, memorySource } from '../byte-sources.ts'
 import { type PlainTensors, safetensorsFile, TINY_CONFIG, type TinyConfig, tinyTensors } from '../tiny-checkpoint.ts'
 
@@ -234,7 +235,7 @@ const TOKENIZER = {
   ],
   model: {
     type: 'BPE',
-    vocab: { '<unk>': 0, '<s>': 1, '</s>': 2, '<0x0A>': 3, a: 4, b: 5, ab: 6, '▁': 7 },
+    vocab: { '<unk>': 0, '<s>': 1, '</s>': 2, '<0x0A>': 3, a: 4, b: 5, ab: 6, '▁': 7, '▁a': 8 },
     merges: ['a b', ['▁', 'a']],
   },
 }
@@ -272,12 +273,12 @@ test('the tokenizer goes in as it is, with lists for other programs', async () =
       'b',
       'ab',
       '▁',
-      '[PAD8]',
+      '▁a',
       '[PAD9]',
       '<|note|>',
       '[PAD11]',
     ],
-    'tokenizer.ggml.token_type': [3, 3, 3, 6, 1, 1, 1, 1, 5, 5, 4, 5],
+    'tokenizer.ggml.token_type': [3, 3, 3, 6, 1, 1, 1, 1, 1, 5, 4, 5],
     'tokenizer.ggml.merges': ['a b', '▁ a'],
     'tokenizer.ggml.unknown_token_id': 0,
     'tokenizer.ggml.eos_token_ids': [4, 2],
@@ -306,14 +307,67 @@ test('without a tokenizer a checkpoint converts too', async () => {
 test('a tokenizer of megabytes comes back whole', async () => {
   const vocab = Object.fromEntries(Array.from({ length: 60_000 }, (_, id) => [`token-${id}-ä`, id]))
   const text = JSON.stringify({ model: { type: 'BPE', vocab, merges: [] } })
-  const { model } = await converted({ files: { 'tokenizer.json': text } })
+  const { model } = await converted({ config: { vocab_size: 60_000 }, files: { 'tokenizer.json': text } })
   expect(model.tokenizerJson).toBe(text)
   expect(model.tokenizerJson!.length).toBeGreaterThan(2 ** 20)
 })
 
-test('an older folder with only a SentencePiece model gets its tokenizer from it', async () => {
-  const bytes = await readFile(new URL('../golden/data/sentencepiece/llama-bpe.model', import.meta.url))
-  const { model } = await converted({ files: { 'tokenizer.model': bytes } })
-  expect(JSON.parse(model.tokenizerJson!)).toHaveProperty('model.type', 'BPE')
-  expect(model.metadata.get('tokenizer.ggml.model')).toBe('hf-bpe')
+describe('an older folder with only a SentencePiece model', () => {
+  /** The model's own tokens are fewer. */
+  const vocab_size = 1300
+  const older = async (files: FolderFiles) => {
+    const bytes = await readFile(new URL('../golden/data/sentencepiece/llama-bpe.model', import.meta.url))
+    const { model } = await converted({ config: { vocab_size }, files: { 'tokenizer.model': bytes, ...files } })
+    const tokenizer = createTokenizer(JSON.parse(model.tokenizerJson!), { vocabularySize: vocab_size })
+    return { model, tokenizer }
+  }
+  const read = (tokenizer: Tokenizer, text: string) =>
+    tokenizer.encode(text, { parseSpecial: true, continuation: true })
+
+  test('gets its tokenizer from it', async () => {
+    const { model } = await older({})
+    expect(JSON.parse(model.tokenizerJson!)).toHaveProperty('model.type', 'BPE')
+    expect(model.metadata.get('tokenizer.ggml.model')).toBe('hf-bpe')
+    expect(model.config).toMatchObject({ bosTokenId: 1, eosTokenIds: [2] })
+  })
+
+  test('keeps the tokens that were added in tokenizer_config.json', async () => {
+    const { model, tokenizer } = await older({
+      'tokenizer_config.json': {
+        added_tokens_decoder: {
+          1: { content: '<s>', special: true },
+          1298: { content: '<turn>', special: true, lstrip: false },
+          1299: { content: ' word', special: false, normalized: false },
+        },
+        eos_token: '<turn>',
+      },
+    })
+    expect(tokenizer.specialTokens.get('<turn>')).toBe(1298)
+    expect(tokenizer.specialTokens.has(' word')).toBe(false)
+    expect(read(tokenizer, '<turn> word')).toEqual([1298, 1299])
+    expect(model.config.eosTokenIds).toEqual([2, 1298])
+  })
+
+  test('and those of added_tokens.json and special_tokens_map.json', async () => {
+    const { model, tokenizer } = await older({
+      'added_tokens.json': { '<turn>': 1298, '<note>': 1299 },
+      'special_tokens_map.json': { eos_token: { content: '<turn>' } },
+    })
+    expect(tokenizer.specialTokens.get('<turn>')).toBe(1298)
+    expect(tokenizer.specialTokens.has('<note>')).toBe(false)
+    expect(read(tokenizer, '<turn><note>')).toEqual([1298, 1299])
+    expect(model.config.eosTokenIds).toEqual([2, 1298])
+  })
+})
+
+test('a tokenizer or template that could not be loaded is refused', async () => {
+  const refusal = async (files: FolderFiles) => {
+    const { code } = await failure({ files })
+    return code
+  }
+  const outside = { ...TOKENIZER, model: { ...TOKENIZER.model, vocab: { ...TOKENIZER.model.vocab, far: 12 } } }
+  expect(await refusal({ 'tokenizer.json': outside })).toBe('tokenizer-invalid')
+  const words = { model: { type: 'WordLevel', vocab: { a: 0 } } }
+  expect(await refusal({ 'tokenizer.json': words })).toBe('tokenizer-unsupported')
+  expect(await refusal({ 'chat_template.jinja': '{% for' })).toBe('template-invalid')
 })

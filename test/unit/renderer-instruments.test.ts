@@ -92,6 +92,7 @@ function createMemoryClient() {
           scratchBytes: 1,
           sessionCount: 1,
           stateBytesPerSession,
+          isGpuMemory: false,
           processRssBytes,
         },
       })

@@ -122,6 +122,11 @@ describe('what it serves', () => {
     expect((await get(`/${token}/`, { host, origin: `http://${host}` })).status).toBe(200)
   })
 
+  it('an address that lost its last slash', async () => {
+    const { status, headers } = await get(`/${token}`)
+    expect({ status, location: headers.location }).toEqual({ status: 302, location: `/${token}/` })
+  })
+
   it('messages both ways over one WebSocket', async () => {
     const socket = await openSocket()
     const answer = new Promise(resolve => socket.on('message', data => resolve(JSON.parse(String(data)))))
@@ -289,7 +294,8 @@ describe('the decisions alone', () => {
   it('a request passes only when all of it fits', () => {
     expect(judgeRequest(facts, 't', 80)).toEqual({ pass: true, path: '/' })
     expect(judgeRequest({ ...facts, url: '/t/a/b?x=1' }, 't', 80)).toEqual({ pass: true, path: '/a/b' })
-    expect(judgeRequest({ ...facts, url: '/t' }, 't', 80).pass).toBe(false)
+    expect(judgeRequest({ ...facts, url: '/t' }, 't', 80)).toEqual({ pass: true, path: '' })
+    expect(judgeRequest({ ...facts, url: '/' }, 't', 80).pass).toBe(false)
     expect(judgeRequest({ ...facts, url: undefined }, 't', 80).pass).toBe(false)
     expect(judgeRequest({ ...facts, url: 'http://127.0.0.1:80/t/' }, 't', 80).pass).toBe(false)
     expect(judgeRequest({ ...facts, host: undefined }, 't', 80).pass).toBe(false)
@@ -321,6 +327,6 @@ describe('the decisions alone', () => {
     for (const directive of ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"]) {
       expect(policy.split('; ')).toContain(directive)
     }
-    expect(policy).not.toMatch(/unsafe|\*|https?:|data:[^;]*script/)
+    expect(policy).not.toMatch(/unsafe|\*|https?:|data:|blob:/)
   })
 })

@@ -4,8 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { electronObstacle, findElectronBinary } from '../../main/headless/electron-binary.ts'
+import { endWithNpm } from '../../main/headless/end-with-npm.ts'
 import { noBrowserReason } from '../../main/headless/open-browser.ts'
 import { parseStartOptions } from '../../main/services/start-options.ts'
 
@@ -21,6 +22,14 @@ describe('options', () => {
       threads: 2,
       modelPath: here,
     })
+  })
+
+  it('choose what computes', () => {
+    expect(parseStartOptions(['--backend', 'webgpu', '--adapter', 'integrated'])).toMatchObject({
+      backend: 'webgpu',
+      adapter: 'integrated',
+    })
+    expect(() => parseStartOptions(['--backend', 'cuda'])).toThrow('auto, reference, wasm, webgpu')
   })
 
   it('that are wrong are named', () => {
@@ -98,4 +107,37 @@ describe('the browser shell as users start it', () => {
       expect(await exit).toEqual([0, null])
     })
   }
+})
+
+describe('what npm started', () => {
+  const script = `
+    const { endWithNpm } = await import(${JSON.stringify(new URL('../../main/headless/end-with-npm.ts', import.meta.url))})
+    endWithNpm()
+    process.on('SIGTERM', () => { console.log('asked to end'); process.exit() })
+    setInterval(() => {}, 1000)
+    console.log('running')`
+
+  it.skipIf(process.platform === 'win32')('ends with it, although the shell between passes no signal on', async () => {
+    const shell = spawn('sh', ['-c', '"$0" --input-type=module -e "$1"; true', process.execPath, script], {
+      env: { ...process.env, npm_lifecycle_event: 'start' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let output = ''
+    shell.stdout.on('data', chunk => {
+      output += chunk
+      if (output === 'running\n') shell.kill('SIGKILL')
+    })
+    // `close` comes when the last process that holds the pipe has ended.
+    await new Promise(resolve => shell.once('close', resolve))
+    expect(output).toBe('running\nasked to end\n')
+  })
+
+  it('alone is watched', () => {
+    vi.useFakeTimers()
+    endWithNpm({})
+    expect(vi.getTimerCount()).toBe(0)
+    endWithNpm({ npm_lifecycle_event: 'start' })
+    expect(vi.getTimerCount()).toBe(1)
+    vi.useRealTimers()
+  })
 })

@@ -1,12 +1,12 @@
 /** State files: what goes in comes out; what is damaged, cut off, hostile or of another model is refused. */
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
+import { createRandom, wholeBelow } from '../../engine/conformance/random.ts'
 import { loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { hashModel } from '../../engine/state/identity.ts'
 import { readStateFile, type SessionSnapshot, writeStateFile } from '../../engine/state/state-file.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
-import { createRandom, wholeBelow } from '../conformance/random.ts'
 import { randomModel, SMALL_CONFIG } from '../conformance/random-model.ts'
 import { createScriptedBackend, scriptedModelFile } from '../conformance/scripted-backend.ts'
 import { TINY_TOKENIZER_JSON } from '../conformance/tiny-tokenizer.ts'

@@ -105,6 +105,12 @@ describe('a process that starts', () => {
     const { client } = await supervisor.whenReady()
     expect(phases).toEqual(['starting', 'loading', 'ready'])
     expect(supervisor.status).toMatchObject({ phase: 'ready', loaded: { model: { path: MODEL.path } } })
+    const { moved } = await supervisor.whenReady()
+    moved({ name: 'wasm', description: 'elsewhere', kernel: 'none', threads: 1 })
+    expect(supervisor.status).toMatchObject({
+      phase: 'ready',
+      loaded: { model: { path: MODEL.path }, backend: { name: 'wasm', description: 'elsewhere' } },
+    })
     expect(await client.call('session.create', undefined)).toBe('s1')
     await supervisor.stop()
   })

@@ -7,15 +7,17 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { Backend, Runner } from '../../engine/backends/backend.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
 import * as layout from '../../engine/backends/wasm/kernels/memory-layout.ts'
-import { chooseKernels } from '../../engine/backends/wasm/self-test.ts'
+import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
+import { chooseKernels, type KernelBinaries } from '../../engine/backends/wasm/self-test.ts'
 import { runWasmThread } from '../../engine/backends/wasm/thread.ts'
+import { firstBitDifference } from '../../engine/conformance/compare.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { f32ToBf16, f32ToF16 } from '../../engine/formats/half.ts'
 import { packTernaryRow, ternaryRowBytes, unpackTernaryRow } from '../../engine/formats/ternary-blocks.ts'
 import type { SpawnThread, Thread } from '../../engine/host.ts'
 import type { ModelSource, TensorInfo, TensorType } from '../../engine/model/source.ts'
+import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
 import { spawnThread } from '../../main/engine-process/node-threads.ts'
-import { firstBitDifference } from '../conformance/compare.ts'
 import { randomModel } from '../conformance/random-model.ts'
 import { createTestWasmBackend, readKernels } from '../wasm-backend.ts'
 
@@ -76,10 +78,6 @@ const read = async (runner: Runner): Promise<Float32Array> =>
   (await runner.prefill(runner.createState(), TOKENS, { logits: 'last' }))!.slice()
 
 describe('choice of kernels', () => {
-  const load = async () => {
-    const { relaxedSimd, simd, scalar } = await readKernels()
-    return { 'relaxed-simd': relaxedSimd, simd, scalar }
-  }
   /** The module with every byte sequence `from` replaced by `to`: the same length, other instructions. */
   const replaced = (binary: Uint8Array, from: number[], to: number[]): Uint8Array => {
     const copy = new Uint8Array(binary)
@@ -96,44 +94,80 @@ describe('choice of kernels', () => {
   const wrongShift = (binary: Uint8Array) => replaced(binary, [0xfd, 0x8d, 0x01], [0xfd, 0x8c, 0x01])
   const wrongSubtraction = (binary: Uint8Array) => replaced(binary, [0xfd, 0xb1, 0x01], [0xfd, 0xae, 0x01])
 
-  it('takes relaxed SIMD where it works, with no excuse', async () => {
-    expect(chooseKernels(await load(), 'auto')).toMatchObject({ variant: 'relaxed-simd', reason: null })
+  const choose = (binaries: KernelBinaries, wanted: KernelVariant | 'auto' = 'auto') =>
+    chooseKernels(binaries, wanted, nodeEngineHost.clock)
+
+  it('takes relaxed SIMD where it works', async () => {
+    expect(choose(await readKernels()).variant).toMatch(/^relaxed-simd(-int16)?$/)
   })
 
+  it.each([
+    [1, 'relaxed-simd', null],
+    [1.05, 'relaxed-simd', null],
+    [2, 'relaxed-simd-int16', '2.0 times as fast as int32 lanes here'],
+  ] as const)(
+    'takes int16 lanes only where they are clearly faster: %f times as fast',
+    async (ratio, variant, reason) => {
+      // Every second interval belongs to the int16 lanes; each is a pair of looks at the clock.
+      let looks = 0
+      let nowMs = 0
+      const clock = {
+        nowMs: () => {
+          const interval = looks >> 1
+          if (looks++ % 2 === 1) nowMs += interval % 2 === 0 ? ratio : 1
+          return nowMs
+        },
+      }
+      expect(chooseKernels(await readKernels(), 'auto', clock)).toMatchObject({ variant, reason })
+    },
+  )
+
   it('falls back when a variant is not accepted or computes something else', async () => {
-    const binaries = await load()
+    const binaries = await readKernels()
     const nonsense = Uint8Array.of(0, 97, 115, 109, 9, 9, 9, 9)
-    expect(chooseKernels({ ...binaries, 'relaxed-simd': nonsense }, 'auto')).toMatchObject({
+    expect(choose({ ...binaries, relaxedSimd: nonsense })).toMatchObject({
       variant: 'simd',
       reason: 'this JavaScript engine has no relaxed SIMD',
     })
-    const broken = wrongSubtraction(binaries['relaxed-simd'])
-    expect(chooseKernels({ ...binaries, 'relaxed-simd': broken }, 'auto')).toMatchObject({
+    const broken = wrongSubtraction(binaries.relaxedSimd)
+    expect(choose({ ...binaries, relaxedSimd: broken })).toMatchObject({
       variant: 'simd',
       reason: 'relaxed SIMD failed its self-test',
     })
-    const both = { ...binaries, 'relaxed-simd': wrongShift(broken), simd: wrongSubtraction(binaries.simd) }
-    expect(chooseKernels(both, 'auto')).toMatchObject({
-      variant: 'scalar',
-      reason: 'relaxed SIMD failed its self-test',
+    expect(
+      choose({ ...binaries, relaxedSimd: wrongShift(broken), simd: wrongSubtraction(binaries.simd) }),
+    ).toMatchObject({ variant: 'scalar', reason: 'relaxed SIMD failed its self-test' })
+  })
+
+  it('takes the lanes that compute right when the others do not', async () => {
+    const binaries = await readKernels()
+    // i32x4.extadd_pairwise_i16x8_s to its unsigned form: the sums of int16 lanes, and those of quantisation.
+    const wrongWidening = replaced(binaries.relaxedSimd, [0xfd, 0x7e], [0xfd, 0x7f])
+    expect(choose({ ...binaries, relaxedSimd: wrongWidening }).variant).toBe('simd')
+    // i16x8.relaxed_dot_i8x16_i7x16_s to i16x8.relaxed_q15mulr_s: int16 lanes only.
+    const wrongProducts = replaced(binaries.relaxedSimd, [0xfd, 0x92, 0x02], [0xfd, 0x91, 0x02])
+    expect(choose({ ...binaries, relaxedSimd: wrongProducts })).toMatchObject({
+      variant: 'relaxed-simd',
+      reason: null,
     })
+    expect(
+      (await failureOf(() => choose({ ...binaries, relaxedSimd: wrongProducts }, 'relaxed-simd-int16'))).code,
+    ).toBe('backend-unavailable')
   })
 
   it('refuses a named variant that does not work, and a machine without WebAssembly threads', async () => {
-    const binaries = await load()
-    const broken = { ...binaries, 'relaxed-simd': wrongSubtraction(binaries['relaxed-simd']) }
-    expect((await failureOf(() => chooseKernels(broken, 'relaxed-simd'))).code).toBe('backend-unavailable')
-    expect((await failureOf(() => chooseKernels({ ...binaries, scalar: Uint8Array.of(1) }, 'auto'))).code).toBe(
-      'backend-unavailable',
-    )
+    const binaries = await readKernels()
+    const broken = { ...binaries, relaxedSimd: wrongSubtraction(binaries.relaxedSimd) }
+    expect((await failureOf(() => choose(broken, 'relaxed-simd'))).code).toBe('backend-unavailable')
+    expect((await failureOf(() => choose({ ...binaries, scalar: Uint8Array.of(1) }))).code).toBe('backend-unavailable')
   })
 
   it('says what was chosen', async () => {
-    expect((await createBackend({ threads: 2 })).info).toEqual({
+    expect((await createBackend({ threads: 2, kernel: 'relaxed-simd-int16' })).info).toEqual({
       name: 'wasm',
-      description: 'relaxed SIMD, 2 threads',
+      description: 'relaxed SIMD in int16 lanes, 2 threads',
       threads: 2,
-      kernel: 'relaxed-simd',
+      kernel: 'relaxed-simd-int16',
     })
     const { info } = await createBackend({ threads: 4, spawnThread: null, kernel: 'scalar' })
     expect(info).toMatchObject({ description: 'scalar, 1 thread', threads: 1 })
@@ -167,7 +201,7 @@ describe('stored forms', () => {
   })
 
   it('reads an embedding in Q8_0 as the reference does', async () => {
-    const wide = randomModel({ seed: 8, config: { hiddenSize: 96 } })
+    const wide = randomModel({ seed: 8, config: { hiddenSize: 96, stateWidth: 96 } })
     const source = await withTensors(wide, {
       [embedding]: (info, bytes) => {
         const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
@@ -282,7 +316,7 @@ describe('stored forms', () => {
 
 describe('states', () => {
   it('grow in number while threads run, and come back', async () => {
-    const model = randomModel({ seed: 3, config: { stateWidth: 2048, layerCount: 4 } })
+    const model = randomModel({ seed: 3, config: { stateWidth: 2048, layerCount: 4, useLowerBound: false } })
     const runner = await (await createBackend({ threads: 3 })).load(model)
     const first = runner.createState()
     const before = (await runner.decode(first, 5)).slice()

@@ -1,38 +1,41 @@
 /**
  * The CPU backend: WebAssembly kernels on shared memory, whole steps inside WebAssembly, several threads that meet there
  * at barriers. Pure engine code: kernels and threads arrive as arguments.
- * See docs/adr/wasm-kernels.md for the layout and the figures behind it.
+ * See docs/adr/002-wasm-kernels.md for the layout and the figures behind it.
  */
 import { EngineError } from '../../errors.ts'
-import type { SpawnThread, Thread } from '../../host.ts'
+import type { Clock, SpawnThread, Thread } from '../../host.ts'
 import type { ModelSource } from '../../model/source.ts'
 import type { Backend, LoadOptions } from '../backend.ts'
+import { MAXIMUM_THREADS } from './kernels/memory-layout.ts'
 import { createMemory, instantiate, type KernelVariant } from './kernels.ts'
 import { loadWeights } from './load.ts'
 import { planModelMemory } from './model-memory.ts'
 import { createWasmOps } from './ops.ts'
 import { WasmRunner } from './runner.ts'
-import { chooseKernels, variantLabel } from './self-test.ts'
+import { type ChosenKernels, chooseKernels, type KernelBinaries, variantLabel } from './self-test.ts'
 import type { WasmThreadInit } from './thread.ts'
 
 export interface WasmBackendOptions {
   /** The modules of out/kernels, made by build-kernels.mjs. */
-  kernels: { relaxedSimd: Uint8Array; simd: Uint8Array; scalar: Uint8Array }
+  kernels: KernelBinaries
+  /** Kernels are measured against each other at start. */
+  clock: Clock
   /** null: no threads here; everything runs on the caller's. */
   spawnThread: SpawnThread | null
   /** Threads in all, the caller's included. */
   threads: number
+  /** Fewer of them decode while that is measured to be faster. Not by default. */
+  adjustThreads?: boolean
   /** 'auto' by default: the fastest that passes its self-test. */
   kernel?: 'auto' | KernelVariant
   /** How long threads wait for one of them before the computation fails; 20 seconds by default. */
   threadTimeoutMs?: number
 }
 
-export const MAXIMUM_THREADS = 64
-
 /** Throws `backend-unavailable` when no kernel (or not the wanted one) works here, `invalid-argument`. */
 export async function createWasmBackend(options: WasmBackendOptions): Promise<Backend> {
-  const { kernels, spawnThread } = options
+  const { spawnThread } = options
   if (!(Number.isInteger(options.threads) && options.threads >= 1 && options.threads <= MAXIMUM_THREADS)) {
     throw new EngineError('invalid-argument', 'The number of threads is out of range.', {
       expected: `a whole number from 1 to ${MAXIMUM_THREADS}`,
@@ -40,22 +43,20 @@ export async function createWasmBackend(options: WasmBackendOptions): Promise<Ba
     })
   }
   const threads = spawnThread === null ? 1 : options.threads
-  const { variant, module, reason } = chooseKernels(
-    { 'relaxed-simd': kernels.relaxedSimd, simd: kernels.simd, scalar: kernels.scalar },
-    options.kernel ?? 'auto',
-  )
+  const chosen = chooseKernels(options.kernels, options.kernel ?? 'auto', options.clock)
+  const { variant, module, reason } = chosen
   const runners = new Set<WasmRunner>()
 
   return {
     info: {
       name: 'wasm',
-      description: `${variantLabel(variant)}, ${threads} ${threads === 1 ? 'thread' : 'threads'}${reason ? ` (${reason})` : ''}`,
+      description: `${variantLabel(variant)}${reason ? ` (${reason})` : ''}, ${threadsLabel(threads, options.adjustThreads)}`,
       threads,
       kernel: variant,
     },
-    ops: createWasmOps(module),
+    ops: createWasmOps(module, variant),
     async load(source, loadOptions = {}) {
-      const runner = await loadRunner(module, source, loadOptions, { ...options, threads })
+      const runner = await loadRunner(chosen, source, loadOptions, { ...options, threads })
       runners.add(runner)
       return runner
     },
@@ -66,16 +67,19 @@ export async function createWasmBackend(options: WasmBackendOptions): Promise<Ba
   }
 }
 
+const threadsLabel = (threads: number, adjusts = false): string =>
+  threads === 1 ? '1 thread' : `${adjusts ? 'up to ' : ''}${threads} threads`
+
 async function loadRunner(
-  module: WebAssembly.Module,
+  { module, variant }: ChosenKernels,
   source: ModelSource,
   options: LoadOptions,
-  { threads: threadCount, spawnThread, threadTimeoutMs }: WasmBackendOptions,
+  { threads: threadCount, adjustThreads = false, spawnThread, threadTimeoutMs, clock }: WasmBackendOptions,
 ): Promise<WasmRunner> {
   const plan = planModelMemory(source, threadCount)
   let memory: WebAssembly.Memory
   try {
-    memory = createMemory(plan.totalBytes, threadCount, threadTimeoutMs)
+    memory = createMemory(plan.totalBytes, threadCount, variant, threadTimeoutMs)
   } catch (cause) {
     throw new EngineError('out-of-memory', 'There is not enough memory for this model.', {
       expected: `${plan.totalBytes} bytes`,
@@ -105,5 +109,5 @@ async function loadRunner(
       cause: error,
     })
   }
-  return new WasmRunner(source.config, memory, kernels, plan, threads)
+  return new WasmRunner(source.config, memory, kernels, plan, threads, clock, adjustThreads)
 }

@@ -2,9 +2,10 @@
  * The compiled kernels as TypeScript sees them: one module in three variants, its exports, and their instantiation on a
  * shared memory. Addresses and sizes are bytes; see kernels/ for what each function does.
  */
-import { BARRIER_PATIENCE, THREAD_COUNT } from './kernels/memory-layout.ts'
+import { BARRIER_PATIENCE, LANES, LANES_INT16, LANES_INT32, THREAD_COUNT } from './kernels/memory-layout.ts'
 
-export type KernelVariant = 'relaxed-simd' | 'simd' | 'scalar'
+/** The relaxed SIMD module sums products in lanes of int32, or of int16 first. */
+export type KernelVariant = 'relaxed-simd' | 'relaxed-simd-int16' | 'simd' | 'scalar'
 
 export interface KernelExports {
   absmaxQuantize(y: number, n: number, q: number, meta: number): void
@@ -51,16 +52,18 @@ export const MAXIMUM_MEMORY_BYTES = 65_535 * PAGE_BYTES
 /** A thread that the others wait for so long is taken for dead. */
 export const DEFAULT_THREAD_TIMEOUT_MS = 20_000
 
-/** A shared memory of at least `bytes` for so many threads. Throws RangeError when there is none to have. */
+/** A shared memory of at least `bytes` for so many threads and a variant. Throws RangeError when there is none to have. */
 export function createMemory(
   bytes: number,
   threads: number,
+  variant: KernelVariant,
   threadTimeoutMs = DEFAULT_THREAD_TIMEOUT_MS,
 ): WebAssembly.Memory {
   const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / PAGE_BYTES), maximum: 65_536, shared: true })
   const header = new Int32Array(memory.buffer)
   header[THREAD_COUNT / 4] = threads
   header[BARRIER_PATIENCE / 4] = Math.ceil(threadTimeoutMs / 500)
+  header[LANES / 4] = variant === 'relaxed-simd-int16' ? LANES_INT16 : LANES_INT32
   return memory
 }
 

@@ -1,7 +1,7 @@
 /**
- * Reads a model into the shared memory: ternary rows in pieces through a staging area, repacked by a kernel into the
- * layout of bitlinear-gemv.ts; the embedding as it is; everything else as float32. At no time is there more than the
- * finished layout and one piece of the file in memory.
+ * Reads a model into the shared memory: ternary rows in pieces through two staging areas, one of which is being read while
+ * the other is repacked by a kernel into the layout of bitlinear-gemv.ts; the embedding straight to its place; everything
+ * else as float32. At no time is there more than the finished layout and two pieces of the file in memory.
  */
 import { cancelled, EngineError } from '../../errors.ts'
 import { notFinite, readFloats, readScale } from '../../formats/read-tensors.ts'
@@ -27,17 +27,8 @@ export async function loadWeights(
   const { buffer } = memory
   const bytes = new Uint8Array(buffer)
   const view = new DataView(buffer)
-  const totalBytes = source.tensors().reduce((sum, tensor) => sum + tensor.byteLength, 0)
-  let bytesDone = 0
-
-  const read = async (name: string, offset: number, length: number): Promise<Uint8Array> => {
-    if (options.signal?.aborted) throw cancelled()
-    const piece = await source.readTensor(name, offset, length)
-    bytesDone += length
-    options.onProgress?.(Math.min(bytesDone / totalBytes, 1))
-    return piece
-  }
-
+  /** Parts of large tensors, read in this order. */
+  const pieces: Piece[] = []
   const place = (values: Float32Array): number => {
     const address = plan.weights.allocate(values.byteLength)
     new Float32Array(buffer, address, values.length).set(values)
@@ -46,8 +37,8 @@ export async function loadWeights(
   const floats = async (name: string, length: number): Promise<number> =>
     place(await readFloats(source, name, [length]))
 
-  /** Rows [firstRow, firstRow + rows) of a ternary tensor; its address. */
-  const ternary = async (name: string, firstRow: number, rows: number, inputs: number): Promise<number> => {
+  /** Rows [firstRow, firstRow + rows) of a ternary tensor, read later; their address. */
+  const ternary = (name: string, firstRow: number, rows: number, inputs: number): number => {
     const info = source.tensor(name)
     const { type } = info
     if (!isTernaryType(type)) throw wrongType(info, 'TQ1_0 or TQ2_0')
@@ -55,18 +46,20 @@ export async function loadWeights(
     const repack = type === 'TQ2_0' ? kernels.repackTq2 : kernels.repackTq1
     const address = plan.weights.allocate(matrixBytes(rows, inputs))
     const blockBytes = inputGroups(inputs) * 16
-    const rowsPerRead = Math.max(16, Math.floor(STAGING_BYTES / bytesPerRow / 16) * 16)
-    const raw = plan.scratch.start
-    const codes = raw + Math.ceil((rowsPerRead * bytesPerRow) / 64) * 64
-    for (let row = 0; row < rows; row += rowsPerRead) {
-      const count = Math.min(rowsPerRead, rows - row)
-      const piece = await read(name, (firstRow + row) * bytesPerRow, count * bytesPerRow)
-      bytes.set(piece, raw)
-      for (let r = 0; r < count; r += 16) {
-        const out = address + ((row + r) / 16) * blockBytes
-        if (repack(raw + r * bytesPerRow, Math.min(16, count - r), inputs, codes, out)) continue
-        throw invalidRows(info, piece, r, Math.min(16, count - r), bytesPerRow, inputs)
+    const rowsPerPiece = Math.max(16, Math.floor(STAGING_BYTES / bytesPerRow / 16) * 16)
+    for (let row = 0; row < rows; row += rowsPerPiece) {
+      const count = Math.min(rowsPerPiece, rows - row)
+      const raw = plan.scratch.staging[pieces.length % 2]
+      const use = (piece: Uint8Array): void => {
+        if (piece.buffer !== buffer) bytes.set(piece, raw)
+        for (let r = 0; r < count; r += 16) {
+          const out = address + ((row + r) / 16) * blockBytes
+          const some = Math.min(16, count - r)
+          if (repack(raw + r * bytesPerRow, some, inputs, plan.scratch.codes, out)) continue
+          throw invalidRows(info, piece, r, some, bytesPerRow, inputs)
+        }
       }
+      pieces.push({ name, offset: (firstRow + row) * bytesPerRow, length: count * bytesPerRow, address: raw, use })
     }
     return address
   }
@@ -76,15 +69,18 @@ export async function loadWeights(
   // The embedding, as it is.
   const embedding = source.tensor(MODEL_NAMES.embedding)
   checkShape(embedding, [vocabularySize, hiddenSize])
-  const rowsPerRead = Math.max(1, Math.floor(STAGING_BYTES / rowBytes(embedding.type, hiddenSize)))
   const embeddingRowBytes = rowBytes(embedding.type, hiddenSize)
-  for (let row = 0; row < vocabularySize; row += rowsPerRead) {
+  const rowsPerPiece = Math.max(1, Math.floor(STAGING_BYTES / embeddingRowBytes))
+  for (let row = 0; row < vocabularySize; row += rowsPerPiece) {
     const offset = row * embeddingRowBytes
-    const length = Math.min(rowsPerRead, vocabularySize - row) * embeddingRowBytes
-    bytes.set(await read(embedding.name, offset, length), plan.embeddingAddress + offset)
-    if (kernels.embeddingIsFinite(plan.embeddingAddress + offset, length, embeddingType(embedding.type)) === 0) {
+    const length = Math.min(rowsPerPiece, vocabularySize - row) * embeddingRowBytes
+    const address = plan.embeddingAddress + offset
+    const use = (piece: Uint8Array): void => {
+      if (piece.buffer !== buffer) bytes.set(piece, address)
+      if (kernels.embeddingIsFinite(address, length, embeddingType(embedding.type)) !== 0) return
       throw notFinite(embedding.name, Number.NaN, row * hiddenSize)
     }
+    pieces.push({ name: embedding.name, offset, length, address, use })
   }
 
   const bounds = lowerBounds(
@@ -115,14 +111,14 @@ export async function loadWeights(
     checkMatrix(names.mlgruO.weight, hiddenSize, stateWidth)
     checkMatrix(names.gluGateUp.weight, 2 * intermediateSize, hiddenSize)
     checkMatrix(names.gluDown.weight, hiddenSize, intermediateSize)
-    word(layout.LAYER_I_WEIGHT, await ternary(names.mlgruI.weight, 0, stateWidth, hiddenSize))
-    word(layout.LAYER_F_WEIGHT, await ternary(names.mlgruF.weight, 0, stateWidth, hiddenSize))
-    word(layout.LAYER_G_WEIGHT, await ternary(names.mlgruG.weight, 0, stateWidth, hiddenSize))
-    word(layout.LAYER_O_WEIGHT, await ternary(names.mlgruO.weight, 0, hiddenSize, stateWidth))
+    word(layout.LAYER_I_WEIGHT, ternary(names.mlgruI.weight, 0, stateWidth, hiddenSize))
+    word(layout.LAYER_F_WEIGHT, ternary(names.mlgruF.weight, 0, stateWidth, hiddenSize))
+    word(layout.LAYER_G_WEIGHT, ternary(names.mlgruG.weight, 0, stateWidth, hiddenSize))
+    word(layout.LAYER_O_WEIGHT, ternary(names.mlgruO.weight, 0, hiddenSize, stateWidth))
     const gateUp = names.gluGateUp.weight
-    word(layout.LAYER_GATE_WEIGHT, await ternary(gateUp, 0, intermediateSize, hiddenSize))
-    word(layout.LAYER_UP_WEIGHT, await ternary(gateUp, intermediateSize, intermediateSize, hiddenSize))
-    word(layout.LAYER_DOWN_WEIGHT, await ternary(names.gluDown.weight, 0, hiddenSize, intermediateSize))
+    word(layout.LAYER_GATE_WEIGHT, ternary(gateUp, 0, intermediateSize, hiddenSize))
+    word(layout.LAYER_UP_WEIGHT, ternary(gateUp, intermediateSize, intermediateSize, hiddenSize))
+    word(layout.LAYER_DOWN_WEIGHT, ternary(names.gluDown.weight, 0, hiddenSize, intermediateSize))
     await scale(layout.LAYER_I_SCALE, names.mlgruI)
     await scale(layout.LAYER_F_SCALE, names.mlgruF)
     await scale(layout.LAYER_G_SCALE, names.mlgruG)
@@ -135,11 +131,52 @@ export async function loadWeights(
   checkMatrix(output.weight, vocabularySize, hiddenSize)
   view.setUint32(layout.MODEL_OUTPUT_NORM, await floats(MODEL_NAMES.outputNorm, hiddenSize), true)
   view.setUint32(layout.MODEL_OUTPUT_IN_NORM, await floats(output.inNorm, hiddenSize), true)
-  view.setUint32(layout.MODEL_OUTPUT_WEIGHT, await ternary(output.weight, 0, vocabularySize, hiddenSize), true)
+  view.setUint32(layout.MODEL_OUTPUT_WEIGHT, ternary(output.weight, 0, vocabularySize, hiddenSize), true)
   view.setFloat32(layout.MODEL_OUTPUT_SCALE, await readScale(source, output.scale), true)
+
+  await readPieces(source, pieces, buffer, options)
   // Nothing of the file stays behind in scratch.
   bytes.fill(0, plan.scratch.start, plan.scratch.start + plan.scratch.bytes)
   options.onProgress?.(1)
+}
+
+/** A part of a tensor: read to `address` where the source can, then used. */
+interface Piece {
+  name: string
+  offset: number
+  length: number
+  address: number
+  use(bytes: Uint8Array): void
+}
+
+/** Uses the pieces in order; while one is used, the next is being read. */
+async function readPieces(
+  source: ModelSource,
+  pieces: readonly Piece[],
+  buffer: ArrayBufferLike,
+  { signal, onProgress }: LoadOptions,
+): Promise<void> {
+  const totalBytes = pieces.reduce((sum, { length }) => sum + length, 0)
+  let bytesDone = 0
+  const read = (index: number): Promise<Uint8Array> | null => {
+    if (index >= pieces.length) return null
+    const { name, offset, length, address } = pieces[index]
+    return source.readTensor(name, offset, length, new Uint8Array(buffer, address, length))
+  }
+  let reading = read(0)
+  try {
+    for (const [index, piece] of pieces.entries()) {
+      if (signal?.aborted) throw cancelled()
+      const bytes = await reading!
+      reading = read(index + 1)
+      piece.use(bytes)
+      bytesDone += piece.length
+      onProgress?.(bytesDone / totalBytes)
+    }
+  } finally {
+    // After an error: the file may be closed and the memory dropped only when nobody reads any more.
+    await Promise.allSettled([reading])
+  }
 }
 
 function checkShape(info: TensorInfo, shape: number[]): void {

@@ -45,12 +45,17 @@ export interface ScratchPlaces {
   tokenStates: number
   logits: number
   q: number
+  /** While loading: two areas for raw rows of the file, and one for 16 unpacked rows. */
+  staging: [number, number]
+  codes: number
 }
 
 /** Multiply-adds in a prefill chunk: about a quarter of a second of one fast core, so that a cancel acts soon. */
 const CHUNK_MULTIPLY_ADDS = 20e9
 const CHUNK_TOKENS_MINIMUM = 12
 const CHUNK_TOKENS_MAXIMUM = 96
+/** Sequences of one decode step; at most CHUNK_TOKENS_MINIMUM. */
+export const DECODE_BATCH_MOST = 8
 /** Rows read from the file at a time, in bytes; at least 16 rows. */
 export const STAGING_BYTES = 1 << 20
 
@@ -133,9 +138,12 @@ export function planModelMemory(source: ModelSource, threads: number): ModelMemo
   const privateBuffers = space.allocate(threads * privateBytes)
   // Last, because only evaluation uses more than its first row.
   const logits = rows(vocabularySize)
-  // Raw rows of the file pass through scratch while the model loads.
-  const staging = STAGING_BYTES + 16 * rowBytes('TQ2_0', Math.ceil(widest / 256) * 256) + repackScratchBytes(widest)
-  space.end = Math.max(space.end, scratchStart + staging)
+  // Rows of the file pass through the same memory while the model loads.
+  const loading = new AddressSpace(scratchStart)
+  const stagingBytes = STAGING_BYTES + 16 * rowBytes('TQ2_0', Math.ceil(widest / 256) * 256)
+  const staging: [number, number] = [loading.allocate(stagingBytes), loading.allocate(stagingBytes)]
+  const codes = loading.allocate(repackScratchBytes(widest))
+  space.end = Math.max(space.end, loading.end)
   const scratchBytes = space.end - scratchStart
 
   if (space.end + stateBytes(config) > MAXIMUM_MEMORY_BYTES) {
@@ -187,7 +195,7 @@ export function planModelMemory(source: ModelSource, threads: number): ModelMemo
     scratchBytes,
     embeddingAddress,
     layerRecords,
-    scratch: { start: scratchStart, bytes: scratchBytes, tokenIds, tokenStates, logits, q: q[0] },
+    scratch: { start: scratchStart, bytes: scratchBytes, tokenIds, tokenStates, logits, q: q[0], staging, codes },
     chunkTokens,
     weights,
     writeHeader,

@@ -7,6 +7,7 @@ import {
   inputGroups,
   instantiate,
   type KernelExports,
+  type KernelVariant,
   matrixBytes,
   PAGE_BYTES,
   paddedRows,
@@ -15,13 +16,13 @@ import {
 
 const BITLINEAR_EPSILON = 1e-6
 
-export function createWasmOps(module: WebAssembly.Module): OpTable {
+export function createWasmOps(module: WebAssembly.Module, variant: KernelVariant): OpTable {
   let memory: WebAssembly.Memory | null = null
   let kernels: KernelExports | null = null
 
   /** Kernels and room for one operation. Memory is made on first use and grows to the largest operation. */
   const begin = (bytes: number) => {
-    memory ??= createMemory(PAGE_BYTES, 1)
+    memory ??= createMemory(PAGE_BYTES, 1, variant)
     if (kernels === null) {
       kernels = instantiate(module, memory)
       kernels.writeConstants()

@@ -3,13 +3,14 @@
  * is the first of the threads; a command returns when all have finished. It samples nothing and keeps no tokens.
  */
 import { cancelled, EngineError } from '../../errors.ts'
-import type { Thread } from '../../host.ts'
+import type { Clock, Thread } from '../../host.ts'
 import { type ModelConfig, stateBytes } from '../../model/config.ts'
 import { checkTokenIds } from '../../model/token-ids.ts'
 import type { PortableState, PrefillOptions, Runner, RunnerMemory, RunnerState } from '../backend.ts'
 import * as layout from './kernels/memory-layout.ts'
 import { type KernelExports, MAXIMUM_MEMORY_BYTES, PAGE_BYTES, paddedRows } from './kernels.ts'
-import { type ModelMemory, ternaryWeights } from './model-memory.ts'
+import { DECODE_BATCH_MOST, type ModelMemory, ternaryWeights } from './model-memory.ts'
+import { ThreadChoice } from './thread-choice.ts'
 
 const LOGITS = { none: layout.LOGITS_NONE, last: layout.LOGITS_LAST, all: layout.LOGITS_ALL } as const
 
@@ -19,6 +20,9 @@ export class WasmRunner implements Runner {
   private readonly kernels: KernelExports
   private readonly plan: ModelMemory
   private readonly threads: Thread[]
+  /** null: every command runs on all threads. */
+  private readonly threadChoice: ThreadChoice | null
+  private readonly clock: Clock
   /** The header as words: the command goes here. */
   private readonly header: Int32Array
   /** [V] */
@@ -38,12 +42,16 @@ export class WasmRunner implements Runner {
     kernels: KernelExports,
     plan: ModelMemory,
     threads: Thread[],
+    clock: Clock,
+    adjustsThreads: boolean,
   ) {
     this.config = config
     this.memoryObject = memory
     this.kernels = kernels
     this.plan = plan
     this.threads = threads
+    this.clock = clock
+    this.threadChoice = adjustsThreads ? new ThreadChoice(1 + threads.length) : null
     this.header = new Int32Array(memory.buffer, 0, layout.HEADER_BYTES / 4)
     this.logits = new Float32Array(memory.buffer, plan.scratch.logits, config.vocabularySize)
     this.slotBytes = Math.ceil(stateBytes(config) / 64) * 64
@@ -105,14 +113,9 @@ export class WasmRunner implements Runner {
       const done = first + count
       // Only now is it known that the state still lives: the last await may have disposed it.
       const address = this.addressOf(state)
-      const { tokenIds, tokenStates } = this.plan.scratch
-      const ids = new Int32Array(this.memoryObject.buffer, tokenIds, count)
-      for (let t = 0; t < count; t++) ids[t] = tokens[first + t]
-      new Int32Array(this.memoryObject.buffer, tokenStates, count).fill(address)
+      const chunk = Array.from({ length: count }, (_, t) => tokens[first + t])
       const logits = options.logits === 'last' && done < total ? 'none' : options.logits
-      this.header[layout.COMMAND_COUNT / 4] = count
-      this.header[layout.COMMAND_LOGITS / 4] = LOGITS[logits]
-      this.run(layout.COMMAND_PREFILL)
+      this.runChunk(chunk, new Array<number>(count).fill(address), logits)
       if (options.logits === 'all') await options.onLogits?.(this.copyLogits(count), first, count)
       await options.onProgress?.(done)
       first = done
@@ -128,8 +131,35 @@ export class WasmRunner implements Runner {
     }
     this.header[layout.COMMAND_COUNT / 4] = token
     this.header[layout.COMMAND_STATE / 4] = address
-    this.run(layout.COMMAND_DECODE)
+    const { threadChoice } = this
+    if (threadChoice === null) {
+      this.run(layout.COMMAND_DECODE)
+    } else {
+      const startMs = this.clock.nowMs()
+      this.run(layout.COMMAND_DECODE, threadChoice.threads)
+      threadChoice.stepTook(this.clock.nowMs() - startMs)
+    }
     return this.logits
+  }
+
+  readonly decodeBatchMost = DECODE_BATCH_MOST
+
+  /** A chunk of the prefill kernels in which every token has a state of its own. */
+  decodeBatch(states: readonly RunnerState[], tokens: readonly number[]): Float32Array[] {
+    const addresses = states.map(state => this.addressOf(state))
+    checkTokenIds(tokens, this.config.vocabularySize)
+    if (new Set(addresses).size !== tokens.length || tokens.length > DECODE_BATCH_MOST) {
+      throw new EngineError('invalid-argument', 'These sequences cannot be decoded together.', {
+        expected: `at most ${DECODE_BATCH_MOST} different states, a token for each`,
+        actual: `${new Set(addresses).size} different states, ${tokens.length} tokens`,
+      })
+    }
+    const threads = this.threadChoice?.threads
+    this.runChunk(tokens, addresses, 'all', threads)
+    const { vocabularySize } = this.config
+    const rowBytes = paddedRows(vocabularySize) * 4
+    const { logits } = this.plan.scratch
+    return tokens.map((_, t) => new Float32Array(this.memoryObject.buffer, logits + t * rowBytes, vocabularySize))
   }
 
   memory(): RunnerMemory {
@@ -143,6 +173,7 @@ export class WasmRunner implements Runner {
   async dispose(): Promise<void> {
     if (this.failure === null) {
       this.failure = new EngineError('model-not-loaded', 'The model was unloaded.')
+      this.header[layout.THREAD_COUNT / 4] = 1 + this.threads.length
       this.header[layout.COMMAND / 4] = layout.COMMAND_EXIT
       this.kernels.runCommand()
     }
@@ -181,8 +212,23 @@ export class WasmRunner implements Runner {
     return this.plan.chunkTokens
   }
 
-  private run(command: number): void {
+  private runChunk(
+    tokens: readonly number[],
+    states: readonly number[],
+    logits: keyof typeof LOGITS,
+    threads?: number,
+  ): void {
+    const { tokenIds, tokenStates } = this.plan.scratch
+    new Int32Array(this.memoryObject.buffer, tokenIds, tokens.length).set(tokens)
+    new Int32Array(this.memoryObject.buffer, tokenStates, tokens.length).set(states)
+    this.header[layout.COMMAND_COUNT / 4] = tokens.length
+    this.header[layout.COMMAND_LOGITS / 4] = LOGITS[logits]
+    this.run(layout.COMMAND_PREFILL, threads)
+  }
+
+  private run(command: number, threads = 1 + this.threads.length): void {
     this.checkAlive()
+    this.header[layout.THREAD_COUNT / 4] = threads
     this.header[layout.COMMAND / 4] = command
     try {
       this.kernels.runCommand()
@@ -194,7 +240,9 @@ export class WasmRunner implements Runner {
         cause,
       })
       Atomics.store(this.header, layout.FAILURE / 4, this.header[layout.FAILURE / 4] || layout.FAILURE_TRAP)
-      Atomics.notify(this.header, layout.COMMAND_GENERATION / 4)
+      for (let thread = 1; thread <= this.threads.length; thread++) {
+        Atomics.notify(this.header, (layout.THREAD_LINES + thread * layout.THREAD_LINE_BYTES) / 4)
+      }
       Atomics.notify(this.header, layout.BARRIER_GENERATION / 4)
       throw this.failure
     }
@@ -205,6 +253,7 @@ export class WasmRunner implements Runner {
   }
 
   private addressOf(state: RunnerState): number {
+    this.checkAlive()
     const address = this.slots.get(state.id)
     if (address === undefined) throw new EngineError('session-not-found', `The state ${state.id} was disposed.`)
     return address

@@ -4,10 +4,11 @@
  */
 import type { ShaderTexts } from '../../../shaders/index.ts'
 import { EngineError } from '../../errors.ts'
+import type { ModelSource } from '../../model/source.ts'
 import type { Backend } from '../backend.ts'
 import { Gpu } from './gpu.ts'
 import { createWebGpuOps } from './ops.ts'
-import { loadRunner, type WebGpuRunner } from './runner.ts'
+import { checkFits, loadRunner, type RunnerOptions, type WebGpuRunner } from './runner.ts'
 import { chooseKernels } from './self-test.ts'
 import type { KernelFeatures } from './shader-assembly.ts'
 
@@ -28,7 +29,13 @@ export interface WebGpuBackendOptions {
   /** For tests: these kernels and no others, smaller bindings, other chunks. */
   kernels?: KernelFeatures
   maximumBindingBytes?: number
+  maximumWorkgroupBytes?: number
   chunkTokens?: number
+}
+
+export interface WebGpuBackend extends Backend {
+  /** Throws `out-of-memory`, with the figures, when the model does not fit into what the GPU may give. */
+  checkFits(source: ModelSource): void
 }
 
 /** Features that the backend uses where an adapter has them. */
@@ -41,20 +48,38 @@ export function wantedLimits(adapter: { limits: GPUSupportedLimits }): Record<st
   return { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize }
 }
 
+/** A few for each core of a large GPU; of a processor. */
+const WORKGROUPS = 300
+const FALLBACK_WORKGROUPS = 8
 const CHUNK_TOKENS = 512
-const FALLBACK_CHUNK_TOKENS = 64
+const FALLBACK_CHUNK_TOKENS = 16
+/** A processor loses nothing by waiting for the host, and what it runs ahead in vain takes long. */
+const RUN_AHEAD = { batchTokens: 4, batchesAhead: 3 }
+const FALLBACK_RUN_AHEAD = { batchTokens: 1, batchesAhead: 2 }
 
 /** Compiles and tries the kernels. Throws `backend-unavailable` when none computes rightly, `backend-failed`. */
-export async function createWebGpuBackend(options: WebGpuBackendOptions): Promise<Backend> {
+export async function createWebGpuBackend(options: WebGpuBackendOptions): Promise<WebGpuBackend> {
   const { device, adapterName, isFallbackAdapter, shaders } = options
-  const maximumBindingBytes = options.maximumBindingBytes ?? Number.POSITIVE_INFINITY
-  const plain = new Gpu(device, shaders, { isPackedDot: false, subgroupSize: 0 }, maximumBindingBytes)
-  const gpu = await chooseKernels(plain, options.subgroupMinSize, options.isPackedDot, options.kernels ?? null)
+  const limits = {
+    maximumBindingBytes: options.maximumBindingBytes ?? Number.POSITIVE_INFINITY,
+    maximumWorkgroupBytes: options.maximumWorkgroupBytes ?? Number.POSITIVE_INFINITY,
+  }
+  const workgroups = isFallbackAdapter ? FALLBACK_WORKGROUPS : WORKGROUPS
+  const plain = new Gpu(device, shaders, { isPackedDot: false, isFused: false, subgroupSize: 0, workgroups }, limits)
+  const abilities = { isPackedDot: options.isPackedDot, subgroupSize: options.subgroupMinSize, workgroups }
+  const gpu = await chooseKernels(plain, abilities, options.kernels ?? null)
   const runners = new Set<WebGpuRunner>()
-  const { isPackedDot, subgroupSize } = gpu.features
-  const kernel = [subgroupSize > 0 ? 'subgroups' : 'workgroup memory', isPackedDot ? 'packed dot' : 'plain dot'].join(
-    ', ',
-  )
+  const { isPackedDot, isFused, subgroupSize } = gpu.features
+  const kernel = [
+    subgroupSize > 0 ? `subgroups of ${subgroupSize}` : 'workgroup memory',
+    isPackedDot ? 'packed dot' : 'plain dot',
+    isFused ? 'fused multiply-add' : 'split products',
+  ].join(', ')
+  const runnerOptions: RunnerOptions = {
+    chunkTokens: options.chunkTokens ?? (isFallbackAdapter ? FALLBACK_CHUNK_TOKENS : CHUNK_TOKENS),
+    ...(isFallbackAdapter ? FALLBACK_RUN_AHEAD : RUN_AHEAD),
+    memoryBudgetBytes: options.memoryBudgetBytes ?? null,
+  }
   let isDisposed = false
 
   return {
@@ -65,13 +90,10 @@ export async function createWebGpuBackend(options: WebGpuBackendOptions): Promis
       kernel: adapterName,
     },
     ops: createWebGpuOps(gpu),
+    checkFits: source => checkFits(source, runnerOptions),
     async load(source, loadOptions = {}) {
       if (isDisposed) throw new EngineError('backend-unavailable', 'The graphics processor was released.')
       gpu.checkAlive()
-      const runnerOptions = {
-        chunkTokens: options.chunkTokens ?? (isFallbackAdapter ? FALLBACK_CHUNK_TOKENS : CHUNK_TOKENS),
-        memoryBudgetBytes: options.memoryBudgetBytes ?? null,
-      }
       const runner = await loadRunner(gpu, source, runnerOptions, loadOptions)
       runners.add(runner)
       return runner

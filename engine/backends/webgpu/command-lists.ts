@@ -2,14 +2,18 @@
  * The model's forward pass as prepared commands: kernels compiled and bound once, for a prefill chunk of any length and for
  * a decode step. Allocates scratch; submits nothing.
  */
+import type { ShaderOp } from '../../../shaders/index.ts'
 import type { ModelConfig } from '../../model/config.ts'
+import { MAX_DEVICE_PENALTY_WINDOW } from '../backend.ts'
 import { type Binding, type Command, type Gpu, STORAGE, USAGE } from './gpu.ts'
 import {
   EPILOGUE,
-  GEMM_CONSTANTS,
+  gemmConstants,
   gemmGroups,
+  gemmShape,
   gemvConstants,
   gemvGroups,
+  gemvShape,
   gemvWorkgroupBytes,
   padded,
   RING,
@@ -50,8 +54,12 @@ export interface Scratch {
   step: GPUBuffer
   /** [RING] */
   chosen: GPUBuffer
-  /** Uniform: temperature, top_k, seed, drawn */
+  /** Uniform: see sample-draw.wgsl */
   sampling: GPUBuffer
+  /** [V] how often each token stands in the penalties' window */
+  counts: GPUBuffer
+  /** [MAX_DEVICE_PENALTY_WINDOW] */
+  history: GPUBuffer
 }
 
 /** Logits are made for this many tokens at once when all are wanted. */
@@ -79,7 +87,9 @@ export function scratchSizes(config: ModelConfig, chunkTokens: number): Record<k
     movingState: L * E * 4,
     step: 16,
     chosen: RING * 4,
-    sampling: 16,
+    sampling: 48,
+    counts: V * 4,
+    history: MAX_DEVICE_PENALTY_WINDOW * 4,
   }
 }
 
@@ -111,7 +121,7 @@ export interface CommandLists {
   /** `hiddenState` to logits; null likewise. */
   decodeHead: Command[] | null
   sampleGreedy: Command[]
-  sampleTopK: Command[]
+  sampleDraw: Command[]
 }
 
 /** Compiles and binds everything. Throws `backend-failed`. */
@@ -124,20 +134,20 @@ export async function makeCommandLists(
 ): Promise<CommandLists> {
   const builder = new CommandBuilder(gpu, config, weights, scratch, chunkTokens)
   const fits = decodeFits(gpu, config)
-  const [prefill, prefillHead, decode, decodeHead, sampleGreedy, sampleTopK] = await Promise.all([
+  const [prefill, prefillHead, decode, decodeHead, sampleGreedy, sampleDraw] = await Promise.all([
     builder.prefill(),
     builder.prefillHead(),
     fits ? builder.decode() : null,
     fits ? builder.decodeHead() : null,
-    builder.sample('sample-argmax'),
-    builder.sample('sample-top-k'),
+    builder.sampleGreedy(),
+    builder.sampleDraw(),
   ])
-  return { prefill, prefillHead, decode, decodeHead, sampleGreedy, sampleTopK }
+  return { prefill, prefillHead, decode, decodeHead, sampleGreedy, sampleDraw }
 }
 
 /** Whether a token's quantised inputs fit into the workgroup memory of this adapter. */
 export function decodeFits(gpu: Gpu, { hiddenSize, stateWidth, intermediateSize }: ModelConfig): boolean {
-  const limit = gpu.device.limits.maxComputeWorkgroupStorageSize
+  const limit = gpu.maximumWorkgroupBytes
   return (
     gemvWorkgroupBytes(hiddenSize, 3) <= limit &&
     gemvWorkgroupBytes(stateWidth, 1) <= limit &&
@@ -223,102 +233,103 @@ class CommandBuilder {
 
   async decode(): Promise<Command[]> {
     const { config, weights, scratch } = this
-    const { hiddenSize: D, stateWidth: E, intermediateSize: I, layerCount: L } = config
-    const epsilon = config.rmsNormEpsilon
+    const { stateWidth: E, layerCount: L } = config
     const embedding = await this.embedding(scratch.step, 1, scratch.hiddenState)
     const commands: Command[] = embedding.map(command => ({ ...command, groups: command.groups(1) }))
-    const [ifg, output, gateUp, down] = await Promise.all([
-      this.gpu.kernel('mlgru-step', { ...gemvConstants(E, D, epsilon), E, L, STRIDE: padded(E), RING }),
-      this.gpu.kernel('mlgru-output-step', gemvConstants(D, E, epsilon)),
-      this.gpu.kernel('glu-step', gemvConstants(I, D, epsilon)),
-      this.gpu.kernel('bitlinear-gemv', { ...gemvConstants(D, I, epsilon), HAS_NORM: false, ADD: true }),
-    ])
-    const { chunk } = scratch
+    const ring = { E, L, STRIDE: padded(E), RING }
     for (const block of weights.blocks) {
-      for (const { codes, dispatch, rowCount } of block.mlgruIfg.segments) {
-        const bindGroup = ifg.bind({
-          dispatch,
-          chunk,
+      commands.push(
+        ...(await this.gemv('mlgru-step', block.mlgruIfg, ring, {
           hidden_state: scratch.hiddenState,
           norm: block.mlgruNorm,
-          in_norms: block.mlgruIfg.inNorms,
-          codes,
           lower_bounds: weights.lowerBounds,
           step: scratch.step,
           states: scratch.ring,
           gates: scratch.stepGates,
-        })
-        commands.push({ kernel: ifg, bindGroup, groups: [gemvGroups(rowCount, E, D), 1, 1] })
-      }
-      for (const { codes, dispatch, rowCount } of block.mlgruO.segments) {
-        const bindGroup = output.bind({
-          dispatch,
-          chunk,
-          gates: scratch.stepGates,
-          norm: block.mlgruOutNorm,
-          in_norm: block.mlgruO.inNorms,
-          codes,
-          hidden_state: scratch.hiddenState,
-        })
-        commands.push({ kernel: output, bindGroup, groups: [gemvGroups(rowCount, D, E), 1, 1] })
-      }
-      for (const { codes, dispatch, rowCount } of block.gluGateUp.segments) {
-        const bindGroup = gateUp.bind({
-          dispatch,
-          chunk,
-          hidden_state: scratch.hiddenState,
-          norm: block.gluNorm,
-          in_norm: block.gluGateUp.inNorms,
-          codes,
-          gated: scratch.gated,
-        })
-        commands.push({ kernel: gateUp, bindGroup, groups: [gemvGroups(rowCount, I, D), 1, 1] })
-      }
-      for (const { codes, dispatch, rowCount } of block.gluDown.segments) {
-        const bindGroup = down.bind({
-          dispatch,
-          chunk,
-          input: scratch.gated,
-          norm: block.gluDown.inNorms,
-          in_norm: block.gluDown.inNorms,
-          codes,
-          output: scratch.hiddenState,
-        })
-        commands.push({ kernel: down, bindGroup, groups: [gemvGroups(rowCount, D, I), 1, 1] })
-      }
+        })),
+        ...(await this.gemv(
+          'mlgru-output-step',
+          block.mlgruO,
+          {},
+          {
+            gates: scratch.stepGates,
+            norm: block.mlgruOutNorm,
+            hidden_state: scratch.hiddenState,
+          },
+        )),
+        ...(await this.gemv(
+          'glu-step',
+          block.gluGateUp,
+          {},
+          {
+            hidden_state: scratch.hiddenState,
+            norm: block.gluNorm,
+            gated: scratch.gated,
+          },
+        )),
+        ...(await this.gemv(
+          'bitlinear-gemv',
+          block.gluDown,
+          { HAS_NORM: false, ADD: true },
+          {
+            input: scratch.gated,
+            norm: block.gluDown.inNorms,
+            output: scratch.hiddenState,
+          },
+        )),
+      )
     }
     return commands
   }
 
-  async decodeHead(): Promise<Command[]> {
-    const { config, weights, scratch } = this
-    const { hiddenSize: D, vocabularySize: V } = config
-    const kernel = await this.gpu.kernel('bitlinear-gemv', {
-      ...gemvConstants(V, D, config.rmsNormEpsilon),
-      HAS_NORM: true,
-      ADD: false,
-    })
-    return weights.output.segments.map(({ codes, dispatch, rowCount }) => ({
-      kernel,
-      bindGroup: kernel.bind({
-        dispatch,
-        chunk: scratch.chunk,
+  decodeHead(): Promise<Command[]> {
+    const { weights, scratch } = this
+    return this.gemv(
+      'bitlinear-gemv',
+      weights.output,
+      { HAS_NORM: true, ADD: false },
+      {
         input: scratch.hiddenState,
         norm: weights.outputNorm,
-        in_norm: weights.output.inNorms,
-        codes,
         output: scratch.logits,
-      }),
-      groups: [gemvGroups(rowCount, V, D), 1, 1],
+      },
+    )
+  }
+
+  /** One of the decode kernels over all buffers of its matrices. */
+  private async gemv(
+    op: ShaderOp,
+    matrices: MatrixGroup,
+    constants: ShaderConstants,
+    buffers: Record<string, Binding>,
+  ): Promise<Command[]> {
+    const { planes, rows, columns, inNorms, segments } = matrices
+    const shape = gemvShape(this.gpu.features, rows, columns, planes)
+    const kernel = await this.gpu.kernel(op, {
+      ...gemvConstants(shape, columns, this.config.rmsNormEpsilon),
+      ...constants,
+    })
+    return segments.map(({ codes, dispatch, rowCount }) => ({
+      kernel,
+      bindGroup: kernel.bind({ ...buffers, dispatch, chunk: this.scratch.chunk, in_norms: inNorms, codes }),
+      groups: [gemvGroups(shape, rowCount), 1, 1],
     }))
   }
 
-  async sample(op: 'sample-argmax' | 'sample-top-k'): Promise<Command[]> {
-    const { scratch } = this
-    const kernel = await this.gpu.kernel(op, { WORKGROUP_SIZE, V: this.config.vocabularySize, RING })
-    const buffers = { logits: scratch.logits, step: scratch.step, chosen: scratch.chosen }
-    const bindGroup = kernel.bind(op === 'sample-argmax' ? buffers : { sampling: scratch.sampling, ...buffers })
-    return [{ kernel, bindGroup, groups: [1, 1, 1] }]
+  async sampleGreedy(): Promise<Command[]> {
+    const { logits, step, chosen } = this.scratch
+    const kernel = await this.gpu.kernel('sample-argmax', this.samplingConstants())
+    return [{ kernel, bindGroup: kernel.bind({ logits, step, chosen }), groups: [1, 1, 1] }]
+  }
+
+  async sampleDraw(): Promise<Command[]> {
+    const { sampling, logits, step, chosen, counts, history } = this.scratch
+    const kernel = await this.gpu.kernel('sample-draw', this.samplingConstants())
+    return [{ kernel, bindGroup: kernel.bind({ sampling, logits, step, chosen, counts, history }), groups: [1, 1, 1] }]
+  }
+
+  private samplingConstants(): ShaderConstants {
+    return { WORKGROUP_SIZE, V: this.config.vocabularySize, RING }
   }
 
   private async embedding(tokens: GPUBuffer, tokensOffset: number, hiddenStates: GPUBuffer): Promise<PrefillCommand[]> {
@@ -367,15 +378,17 @@ class CommandBuilder {
     output: GPUBuffer,
     epilogue: number,
   ): Promise<PrefillCommand[]> {
+    const { planes, rows, columns, segments } = matrices
+    const shape = gemmShape(this.gpu.features, rows, this.capacity, planes)
     const kernel = await this.gpu.kernel('bitlinear-gemm', {
-      ...GEMM_CONSTANTS,
-      K: matrices.columns,
+      ...gemmConstants(shape),
+      K: columns,
       QUANTIZED_PLANES: quantizedPlanes,
       CAPACITY: this.capacity,
-      STRIDE: padded(matrices.rows),
+      STRIDE: padded(rows),
       EPILOGUE: epilogue,
     })
-    return matrices.segments.map(({ codes, dispatch, rowCount }) => ({
+    return segments.map(({ codes, dispatch, rowCount }) => ({
       kernel,
       bindGroup: kernel.bind({
         dispatch,
@@ -385,7 +398,7 @@ class CommandBuilder {
         codes,
         output,
       }),
-      groups: tokens => gemmGroups(rowCount, tokens, matrices.planes),
+      groups: tokens => gemmGroups(shape, rowCount, tokens, planes),
     }))
   }
 }

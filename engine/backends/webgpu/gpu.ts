@@ -71,21 +71,30 @@ export interface Command {
   groups: readonly [x: number, y: number, z: number]
 }
 
+/** What is used of a device at most, when less than what it has. */
+export interface GpuLimits {
+  maximumBindingBytes: number
+  maximumWorkgroupBytes: number
+}
+
 export class Gpu {
   readonly device: GPUDevice
   readonly features: KernelFeatures
   /** Never more than this in one binding; smaller than the device's limit in tests of split matrices. */
   readonly maximumBindingBytes: number
+  /** Of workgroup memory, likewise. */
+  readonly maximumWorkgroupBytes: number
   private readonly texts: ShaderTexts
   private readonly kernels = new Map<string, Promise<Kernel>>()
-  private failure: EngineError | null = null
+  private firstFailure: EngineError | null = null
 
-  constructor(device: GPUDevice, texts: ShaderTexts, features: KernelFeatures, maximumBindingBytes: number) {
+  constructor(device: GPUDevice, texts: ShaderTexts, features: KernelFeatures, limits: GpuLimits) {
     this.device = device
     this.texts = texts
     this.features = features
-    const { maxStorageBufferBindingSize, maxBufferSize } = device.limits
-    this.maximumBindingBytes = Math.min(maximumBindingBytes, maxStorageBufferBindingSize, maxBufferSize)
+    const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupStorageSize } = device.limits
+    this.maximumBindingBytes = Math.min(limits.maximumBindingBytes, maxStorageBufferBindingSize, maxBufferSize)
+    this.maximumWorkgroupBytes = Math.min(limits.maximumWorkgroupBytes, maxComputeWorkgroupStorageSize)
     void device.lost.then(({ reason, message }) => {
       this.fail(
         new EngineError('backend-failed', 'The graphics processor was lost.', {
@@ -99,20 +108,25 @@ export class Gpu {
 
   /** The same device with other kernels, for the self-test to choose from. */
   withFeatures(features: KernelFeatures): Gpu {
-    return new Gpu(this.device, this.texts, features, this.maximumBindingBytes)
+    return new Gpu(this.device, this.texts, features, this)
   }
 
-  /** Throws what made the device unusable. */
+  /** What made the device unusable. */
+  get failure(): EngineError | null {
+    return this.firstFailure
+  }
+
+  /** Throws `failure`. */
   checkAlive(): void {
-    if (this.failure !== null) throw this.failure
+    if (this.firstFailure !== null) throw this.firstFailure
   }
 
   /** The first failure stays: what follows is its consequence. */
   private fail(error: EngineError): void {
-    this.failure ??= error
+    this.firstFailure ??= error
   }
 
-  /** Awaits something of the device; a rejection becomes the failure that explains it. */
+  /** Awaits something of the device; what made it unusable meanwhile is thrown instead of its result. */
   async settled<T>(promise: Promise<T>): Promise<T> {
     try {
       const value = await promise
@@ -122,6 +136,21 @@ export class Gpu {
       this.checkAlive()
       throw error instanceof EngineError ? error : engineError(error)
     }
+  }
+
+  /** Awaits submitted work. It is refused only by a device that is lost, sometimes before the device says so. */
+  private async worked<T>(promise: Promise<T>): Promise<T> {
+    try {
+      return await this.settled(promise)
+    } catch (error) {
+      this.fail(engineError(error))
+      throw this.firstFailure
+    }
+  }
+
+  /** Waits until all submitted work is done. */
+  async idle(): Promise<void> {
+    await this.worked(this.device.queue.onSubmittedWorkDone())
   }
 
   /** Runs work whose errors the device reports later: throws `out-of-memory` or `backend-failed` when it does. */
@@ -228,7 +257,7 @@ export class Gpu {
 
   /** Copies out what was copied to a staging buffer, when the device has come so far. */
   async readStaging(staging: GPUBuffer, bytes: number): Promise<ArrayBuffer> {
-    await this.settled(staging.mapAsync(MAP_MODE_READ, 0, bytes))
+    await this.worked(staging.mapAsync(MAP_MODE_READ, 0, bytes))
     const copy = staging.getMappedRange(0, bytes).slice(0)
     staging.unmap()
     return copy

@@ -5,10 +5,12 @@ import type { BitLinearWeights, OpTable, TernaryMatrix } from '../ops.ts'
 import { type Command, type Gpu, type Kernel, STORAGE, USAGE } from './gpu.ts'
 import {
   EPILOGUE,
-  GEMM_CONSTANTS,
+  gemmConstants,
   gemmGroups,
+  gemmShape,
   gemvConstants,
   gemvGroups,
+  gemvShape,
   padded,
   rowConstants,
   rowWords,
@@ -254,8 +256,9 @@ async function gemm(
 ): Promise<GPUBuffer> {
   const { rows, columns, scale } = matrix
   const output = op.empty(op.tokens * padded(rows) * 4)
+  const shape = gemmShape(op.gpu.features, rows, op.tokens, 1)
   const kernel = await op.gpu.kernel('bitlinear-gemm', {
-    ...GEMM_CONSTANTS,
+    ...gemmConstants(shape),
     K: columns,
     QUANTIZED_PLANES: 1,
     CAPACITY: op.tokens,
@@ -272,7 +275,7 @@ async function gemm(
       codes: op.buffer(codeWords(matrix)),
       output,
     },
-    gemmGroups(rows, op.tokens, 1),
+    gemmGroups(shape, rows, op.tokens, 1),
   )
   return output
 }
@@ -286,8 +289,9 @@ async function bitLinearOfOne(
   const { rows, columns, scale } = matrix
   const norms = op.rows(inNorm, columns)
   const output = op.empty(padded(rows) * 4)
+  const shape = gemvShape(op.gpu.features, rows, columns, 1)
   const kernel = await op.gpu.kernel('bitlinear-gemv', {
-    ...gemvConstants(rows, columns, NO_EPSILON),
+    ...gemvConstants(shape, columns, NO_EPSILON),
     HAS_NORM: false,
     ADD: false,
   })
@@ -298,11 +302,11 @@ async function bitLinearOfOne(
       chunk: op.chunk,
       input: op.rows(x, columns),
       norm: norms,
-      in_norm: norms,
+      in_norms: norms,
       codes: op.buffer(codeWords(matrix)),
       output,
     },
-    [gemvGroups(rows, rows, columns), 1, 1],
+    [gemvGroups(shape, rows), 1, 1],
   )
   return op.readRows(output, rows)
 }

@@ -25,29 +25,42 @@ import {
   type Scratch,
   scratchSizes,
 } from './command-lists.ts'
-import { type Command, type Gpu, STORAGE } from './gpu.ts'
-import { padded, RING, WORKGROUP_SIZE } from './kernel-shapes.ts'
+import { ASK_HOST, checkDeviceSampling, samplingWords } from './device-sampling.ts'
+import { type Command, type Gpu, STORAGE, USAGE } from './gpu.ts'
+import { padded, RING } from './kernel-shapes.ts'
 import { loadWeights, type WeightBuffers, weightBytesOf } from './weights.ts'
 
 export interface RunnerOptions {
   /** Tokens of a prefill chunk: what a cancel may wait for, and what scratch memory is made for. */
   chunkTokens: number
+  /** Tokens of one submission when the device runs ahead, and submissions under way: together less than RING - 1. */
+  batchTokens: number
+  batchesAhead: number
   /** What the GPU may give to this model; null: unknown. */
   memoryBudgetBytes: number | null
 }
 
-/** Tokens of one submission when the device runs ahead, and submissions under way. All of them fit the ring with room. */
-const BATCH_TOKENS = 4
-const BATCHES_AHEAD = 3
-
-interface Batch {
-  firstPosition: number
-  count: number
-  /** Resolves to the tokens chosen in this batch. */
-  tokens: Promise<number[]>
+/** Of one op and workgroup count, in one step or chunk. */
+export interface OpTime {
+  op: string
+  dispatches: number
+  /** All dispatches together. */
+  microseconds: number
 }
 
-/** Throws `out-of-memory` before anything is allocated when the model does not fit, with figures; `tensor-*` and others. */
+/** Throws `out-of-memory`, with the figures. */
+export function checkFits(source: ModelSource, { chunkTokens, memoryBudgetBytes }: RunnerOptions): void {
+  const scratch = Object.values(scratchSizes(source.config, chunkTokens)).reduce((sum, bytes) => sum + bytes, 0)
+  const neededBytes = weightBytesOf(source) + scratch
+  if (memoryBudgetBytes === null || neededBytes <= memoryBudgetBytes) return
+  throw new EngineError('out-of-memory', 'The model does not fit into the memory of the graphics processor.', {
+    expected: `${Math.ceil(neededBytes / 1e6)} MB`,
+    actual: `${Math.floor(memoryBudgetBytes / 1e6)} MB free`,
+    remedy: 'Choose a smaller model, close other programs that use it, or use the CPU.',
+  })
+}
+
+/** Throws `out-of-memory` before anything is allocated when the model does not fit, `tensor-*` and others. */
 export async function loadRunner(
   gpu: Gpu,
   source: ModelSource,
@@ -55,23 +68,14 @@ export async function loadRunner(
   options: LoadOptions,
 ): Promise<WebGpuRunner> {
   const { config } = source
-  const { chunkTokens, memoryBudgetBytes } = runnerOptions
-  const scratchBytes = Object.values(scratchSizes(config, chunkTokens)).reduce((sum, bytes) => sum + bytes, 0)
-  const neededBytes = weightBytesOf(source) + scratchBytes
-  if (memoryBudgetBytes !== null && neededBytes > memoryBudgetBytes) {
-    throw new EngineError('out-of-memory', 'The model does not fit into the memory of the graphics processor.', {
-      expected: `${neededBytes} bytes`,
-      actual: `${memoryBudgetBytes} bytes`,
-      remedy: 'Choose a smaller model, or use the CPU.',
-    })
-  }
+  checkFits(source, runnerOptions)
   const made: GPUBuffer[] = []
   try {
     return await gpu.checked(async () => {
       const weights = await loadWeights(gpu, source, options, made)
-      const scratch = makeScratch(gpu, config, chunkTokens, made)
-      const lists = await makeCommandLists(gpu, config, weights, scratch, chunkTokens)
-      return new WebGpuRunner(gpu, config, weights, scratch, lists, chunkTokens, made)
+      const scratch = makeScratch(gpu, config, runnerOptions.chunkTokens, made)
+      const lists = await makeCommandLists(gpu, config, weights, scratch, runnerOptions.chunkTokens)
+      return new WebGpuRunner(gpu, config, weights, scratch, lists, runnerOptions, made)
     })
   } catch (error) {
     for (const buffer of made) buffer.destroy()
@@ -85,7 +89,7 @@ export class WebGpuRunner implements Runner {
   private readonly weights: WeightBuffers
   private readonly scratch: Scratch
   private readonly lists: CommandLists
-  private readonly chunkTokens: number
+  private readonly options: RunnerOptions
   private readonly made: GPUBuffer[]
   /** [L, E] of each live sequence. */
   private readonly states = new Map<number, GPUBuffer>()
@@ -100,7 +104,7 @@ export class WebGpuRunner implements Runner {
     weights: WeightBuffers,
     scratch: Scratch,
     lists: CommandLists,
-    chunkTokens: number,
+    options: RunnerOptions,
     made: GPUBuffer[],
   ) {
     this.gpu = gpu
@@ -108,10 +112,14 @@ export class WebGpuRunner implements Runner {
     this.weights = weights
     this.scratch = scratch
     this.lists = lists
-    this.chunkTokens = chunkTokens
+    this.options = options
     this.made = made
     this.logitsStaging = gpu.stagingBuffer(config.vocabularySize * 4)
     made.push(this.logitsStaging)
+  }
+
+  get chunkTokens(): number {
+    return this.options.chunkTokens
   }
 
   createState(): RunnerState {
@@ -160,7 +168,7 @@ export class WebGpuRunner implements Runner {
   async prefill(state: RunnerState, tokens: ArrayLike<number>, options: PrefillOptions): Promise<Float32Array | null> {
     checkTokenIds(tokens, this.config.vocabularySize)
     const wantsAll = options.logits === 'all'
-    const chunkTokens = wantsAll ? logitsTokens(this.config, this.chunkTokens) : this.chunkTokens
+    const chunkTokens = wantsAll ? logitsTokens(this.config, this.options.chunkTokens) : this.options.chunkTokens
     let last: Float32Array | null = null
     for (let first = 0; first < tokens.length; ) {
       if (options.signal?.aborted) throw cancelled()
@@ -194,7 +202,7 @@ export class WebGpuRunner implements Runner {
     encoder.copyBufferToBuffer(scratch.ring, 0, buffer, 0, bytes)
     if (logits === 'none') {
       gpu.submit(encoder)
-      await gpu.settled(gpu.device.queue.onSubmittedWorkDone())
+      await gpu.idle()
       return null
     }
     if (logits === 'all') {
@@ -238,63 +246,76 @@ export class WebGpuRunner implements Runner {
     return this.submitAndReadLogits(encoder)
   }
 
-  async decodeMany(state: RunnerState, token: number, options: DecodeManyOptions): Promise<number> {
-    checkTokenIds([token], this.config.vocabularySize)
-    checkSampling(options)
+  async decodeMany(state: RunnerState, start: number | Float32Array, options: DecodeManyOptions): Promise<number> {
+    if (typeof start === 'number') checkTokenIds([start], this.config.vocabularySize)
+    checkDeviceSampling(options, this.config.vocabularySize)
     const { gpu, scratch, lists } = this
     const buffer = this.bufferOf(state)
     const bytes = stateBytes(this.config)
-    const { temperature, topK, seed, drawn } = options.sampling
-    gpu.write(scratch.step, 0, Uint32Array.of(0, token))
-    gpu.write(scratch.sampling, 0, Float32Array.of(temperature))
-    gpu.write(scratch.sampling, 4, Uint32Array.of(topK, seed, drawn))
+    this.writeSampling(options.sampling)
+    gpu.write(scratch.step, 0, Uint32Array.of(0, typeof start === 'number' ? start : 0))
     const fill = gpu.device.createCommandEncoder()
     fill.copyBufferToBuffer(buffer, 0, scratch.ring, 0, bytes)
+    if (typeof start !== 'number') {
+      // The first token comes from logits that are there already: the state passes through that step unchanged.
+      fill.copyBufferToBuffer(buffer, 0, scratch.ring, bytes, bytes)
+      gpu.write(scratch.logits, 0, start)
+    }
     gpu.submit(fill)
 
-    const decode = lists.decode && lists.decodeHead ? [...lists.decode, ...lists.decodeHead] : null
-    const sample = temperature === 0 ? lists.sampleGreedy : lists.sampleTopK
-    const batches: Batch[] = []
+    const { temperature, penalties } = options.sampling
+    const sample = temperature === 0 && penalties === null ? lists.sampleGreedy : lists.sampleDraw
+    const batches: Promise<number[]>[] = []
     let position = 0
     const submitNext = (): void => {
-      const count = Math.min(BATCH_TOKENS, options.maxTokens - position)
+      const count = Math.min(this.options.batchTokens, options.maxTokens - position)
       if (count <= 0) return
-      batches.push(this.submitBatch(decode, sample, position, count))
+      batches.push(this.submitBatch(sample, position, count, position === 0 && typeof start !== 'number'))
       position += count
     }
     let told = 0
+    /** Tokens that were sampled and fed, or are to be: the slot of the ring that the state is taken from. */
+    let slot = 0
     try {
-      for (let i = 0; i < BATCHES_AHEAD; i++) submitNext()
+      for (let i = 0; i < this.options.batchesAhead; i++) submitNext()
       let goesOn = true
       while (goesOn) {
-        const batch = batches.shift()!
-        const chosen = await batch.tokens
-        for (const next of chosen) {
-          if (next >= this.config.vocabularySize) throw notFinite()
-          told++
-          goesOn = options.onToken(next) && !options.signal?.aborted && told < options.maxTokens
+        for (const token of await batches.shift()!) {
+          if (token === ASK_HOST) goesOn = false
+          else if (token >= this.config.vocabularySize) throw notFinite()
+          if (!goesOn) break
+          slot = ++told
+          const use = options.onToken(token)
+          if (use === 'drop') slot--
+          goesOn = use === 'feed' && !options.signal?.aborted && told < options.maxTokens
           if (!goesOn) break
         }
         if (goesOn) submitNext()
       }
     } finally {
       // Nothing reads a batch that was given up, but its buffers must come back.
-      await Promise.allSettled(batches.map(batch => batch.tokens))
+      await Promise.allSettled(batches)
     }
+    if (told === 0) return 0
     const keep = gpu.device.createCommandEncoder()
-    keep.copyBufferToBuffer(scratch.ring, (told % RING) * bytes, this.bufferOf(state), 0, bytes)
+    keep.copyBufferToBuffer(scratch.ring, (slot % RING) * bytes, this.bufferOf(state), 0, bytes)
     gpu.submit(keep)
     return told
   }
 
-  /** A few tokens, sampled on the device; `decode` null: by way of prefill, where a row does not fit workgroup memory. */
-  private submitBatch(decode: Command[] | null, sample: Command[], firstPosition: number, count: number): Batch {
-    const { gpu, scratch } = this
+  /**
+   * A few tokens, sampled on the device; resolves to them.
+   * @param hasLogits the first of them has its logits already
+   */
+  private submitBatch(sample: Command[], firstPosition: number, count: number, hasLogits: boolean): Promise<number[]> {
+    const { gpu, scratch, lists } = this
     const staging = this.idleTokenStaging.pop() ?? this.newTokenStaging()
     const encoder = gpu.device.createCommandEncoder()
     for (let i = 0; i < count; i++) {
-      if (decode) gpu.encode(encoder, [...decode, ...sample])
-      else this.encodeUnfused(encoder, sample, firstPosition + i)
+      if (i === 0 && hasLogits) gpu.encode(encoder, sample)
+      else if (lists.decode && lists.decodeHead) {
+        gpu.encode(encoder, [...lists.decode, ...lists.decodeHead, ...sample])
+      } else this.encodeUnfused(encoder, sample, firstPosition + i)
     }
     encoder.copyBufferToBuffer(scratch.chosen, 0, staging, 0, RING * 4)
     gpu.submit(encoder)
@@ -305,7 +326,7 @@ export class WebGpuRunner implements Runner {
     })
     // Awaited in order; until then a failure is not "unhandled".
     tokens.catch(() => {})
-    return { firstPosition, count, tokens }
+    return tokens
   }
 
   /** One token through the prefill kernels, between the ring's slots. Slot 0 is where they work. */
@@ -324,6 +345,14 @@ export class WebGpuRunner implements Runner {
       encoder.copyBufferToBuffer(scratch.spareState, 0, scratch.ring, 0, bytes)
     }
     gpu.encode(encoder, sample)
+  }
+
+  private writeSampling(sampling: DeviceSampling): void {
+    const { gpu, scratch } = this
+    const { uniform, counts, history } = samplingWords(sampling, this.config.vocabularySize)
+    gpu.write(scratch.sampling, 0, uniform)
+    if (counts) gpu.write(scratch.counts, 0, counts)
+    if (history) gpu.write(scratch.history, 0, history)
   }
 
   private newTokenStaging(): GPUBuffer {
@@ -355,6 +384,37 @@ export class WebGpuRunner implements Runner {
     return logits
   }
 
+  /**
+   * Time on the GPU of each op of a decode step, or of a prefill chunk of `tokens`: its dispatches one after another, `repeats`
+   * times. Leaves nonsense in scratch, none in states. null without the feature timestamp-query. For benchmarks.
+   */
+  async profile(tokens: number | null, repeats: number): Promise<OpTime[] | null> {
+    const { gpu, lists } = this
+    if (!gpu.device.features.has('timestamp-query')) return null
+    const step = lists.decode && lists.decodeHead && [...lists.decode, ...lists.decodeHead, ...lists.sampleGreedy]
+    const commands = tokens === null ? step : commandsFor(lists.prefill, tokens)
+    if (commands === null) return null
+    this.writeChunk(tokens ?? 1)
+    const querySet = gpu.device.createQuerySet({ type: 'timestamp', count: 2 })
+    const results = gpu.buffer('timestamps', 16, USAGE.queryResolve | USAGE.copySrc)
+    const times: OpTime[] = []
+    try {
+      for (const [name, group] of Map.groupBy(commands, ({ kernel, groups }) => `${kernel.op} ${groups.join(' x ')}`)) {
+        const encoder = gpu.device.createCommandEncoder()
+        const all = Array.from({ length: repeats }, () => group).flat()
+        gpu.encode(encoder, all, { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 })
+        encoder.resolveQuerySet(querySet, 0, 2, results, 0)
+        gpu.submit(encoder)
+        const [begin, end] = new BigUint64Array(await gpu.read(results, 0, 16))
+        times.push({ op: name, dispatches: group.length, microseconds: Number(end - begin) / 1000 / repeats })
+      }
+    } finally {
+      querySet.destroy()
+      results.destroy()
+    }
+    return times
+  }
+
   /** GPU memory of this model: buffers, as they were allocated. */
   memory(): RunnerMemory {
     const madeBytes = this.made.reduce((sum, buffer) => sum + buffer.size, 0)
@@ -362,7 +422,12 @@ export class WebGpuRunner implements Runner {
       weightBytes: this.weights.bytes,
       stateBytes: this.states.size * stateBytes(this.config),
       scratchBytes: madeBytes - this.weights.bytes,
+      isGpuMemory: true,
     }
+  }
+
+  get deviceFailure(): EngineError | null {
+    return this.gpu.failure
   }
 
   async dispose(): Promise<void> {
@@ -392,25 +457,6 @@ const commandsFor = (commands: readonly PrefillCommand[], tokens: number): Comma
 function copyWithin(encoder: GPUCommandEncoder, scratch: Scratch, from: number, to: number, bytes: number): void {
   encoder.copyBufferToBuffer(scratch.ring, from * bytes, scratch.movingState, 0, bytes)
   encoder.copyBufferToBuffer(scratch.movingState, 0, scratch.ring, to * bytes, bytes)
-}
-
-function checkSampling({ sampling, maxTokens }: DecodeManyOptions): void {
-  const { temperature, topK, seed, drawn } = sampling satisfies DeviceSampling
-  const whole = (value: number, most: number): boolean => Number.isInteger(value) && value >= 0 && value <= most
-  if (
-    temperature >= 0 &&
-    Number.isFinite(temperature) &&
-    whole(topK, WORKGROUP_SIZE) &&
-    whole(seed, 2 ** 32 - 1) &&
-    whole(drawn, 2 ** 32 - 1) &&
-    maxTokens >= 1
-  ) {
-    return
-  }
-  throw new EngineError('sampling-invalid', 'These sampling options cannot run on the graphics processor.', {
-    expected: `temperature from 0, top-k up to ${WORKGROUP_SIZE}, at least one token`,
-    actual: JSON.stringify({ ...sampling, maxTokens }),
-  })
 }
 
 const notFinite = (): EngineError =>

@@ -3,17 +3,48 @@
  * arithmetic. Decides which kernels an adapter gets. Not the conformance test, which holds every op against the reference.
  */
 import { EngineError } from '../../errors.ts'
-import type { Gpu } from './gpu.ts'
+import { type Gpu, USAGE } from './gpu.ts'
 import { createWebGpuOps } from './ops.ts'
 import type { KernelFeatures } from './shader-assembly.ts'
 
+/** What the backend knows of an adapter before it has tried anything. */
+export type AdapterAbilities = Omit<KernelFeatures, 'isFused'>
+
 /** From fast to plain. */
-function candidates(device: GPUDevice, subgroupMinSize: number, isPackedDot: boolean): KernelFeatures[] {
-  const hasSubgroups = device.features.has('subgroups') && subgroupMinSize >= 4
-  const all: KernelFeatures[] = [{ isPackedDot: false, subgroupSize: 0 }]
-  if (isPackedDot) all.unshift({ isPackedDot: true, subgroupSize: 0 })
-  if (hasSubgroups) all.unshift({ isPackedDot, subgroupSize: Math.min(32, subgroupMinSize) })
+async function candidates(gpu: Gpu, abilities: AdapterAbilities): Promise<KernelFeatures[]> {
+  const { isPackedDot, workgroups } = abilities
+  const subgroupSize =
+    gpu.device.features.has('subgroups') && abilities.subgroupSize >= 4 ? Math.min(32, abilities.subgroupSize) : 0
+  const isFused = await fmaRoundsOnce(gpu)
+  const all: KernelFeatures[] = [{ isPackedDot: false, isFused: false, subgroupSize: 0, workgroups }]
+  if (isPackedDot) all.unshift({ isPackedDot, isFused, subgroupSize: 0, workgroups })
+  if (subgroupSize > 0) all.unshift({ isPackedDot, isFused, subgroupSize, workgroups })
   return all
+}
+
+/** Whether fma(x, y, -x * y) is the exact rest of the product: the language leaves it open. */
+async function fmaRoundsOnce(gpu: Gpu): Promise<boolean> {
+  const count = 64
+  const factors = Float32Array.from({ length: 2 * count }, (_, i) => 1 + ((i * 40_503) % 8_191) / 8_192)
+  const fused = gpu.withFeatures({ isPackedDot: false, isFused: true, subgroupSize: 0, workgroups: 1 })
+  return fused.checked(async () => {
+    const kernel = await fused.kernel('fused-probe', {})
+    const chunk = fused.bufferOf('chunk', new Uint32Array(4), 16, USAGE.uniform | USAGE.copyDst)
+    const inputs = fused.bufferOf('factors', factors)
+    const rests = fused.buffer('rests', 4 * count)
+    try {
+      const encoder = fused.device.createCommandEncoder()
+      const bindGroup = kernel.bind({ chunk, factors: inputs, rests })
+      fused.encode(encoder, [{ kernel, bindGroup, groups: [count, 1, 1] }])
+      fused.submit(encoder)
+      return new Float32Array(await fused.read(rests, 0, 4 * count)).every((rest, i) => {
+        const product = factors[2 * i] * factors[2 * i + 1]
+        return rest === product - Math.fround(product)
+      })
+    } finally {
+      for (const buffer of [chunk, inputs, rests]) buffer.destroy()
+    }
+  })
 }
 
 /**
@@ -23,12 +54,11 @@ function candidates(device: GPUDevice, subgroupMinSize: number, isPackedDot: boo
  */
 export async function chooseKernels(
   gpu: Gpu,
-  subgroupMinSize: number,
-  isPackedDot: boolean,
+  abilities: AdapterAbilities,
   wanted: KernelFeatures | null,
 ): Promise<Gpu> {
   const problems: string[] = []
-  for (const features of wanted ? [wanted] : candidates(gpu.device, subgroupMinSize, isPackedDot)) {
+  for (const features of wanted ? [wanted] : await candidates(gpu, abilities)) {
     const candidate = gpu.withFeatures(features)
     try {
       const problem = await problemOf(candidate)

@@ -9,8 +9,12 @@ import { EngineError } from '../../errors.ts'
 export interface KernelFeatures {
   /** The language feature packed_4x8_integer_dot_product. */
   isPackedDot: boolean
+  /** fma rounds once. */
+  isFused: boolean
   /** Smallest subgroup that the adapter may choose; 0: no subgroups. */
   subgroupSize: number
+  /** About this many workgroups of a decode kernel fill the adapter. */
+  workgroups: number
 }
 
 /** u32 from whole numbers, bool, and pairs of f32 (high, low) for a float64, named NAME_HIGH and NAME_LOW. */
@@ -35,6 +39,7 @@ export function assembleShader(
 ): AssembledShader {
   const form = features.subgroupSize > 0 ? 'subgroups' : 'workgroup'
   const stems = SHADER_OPS[op].map((part): ShaderStem => {
+    if (part === 'residual') return features.isFused ? 'residual-fused' : 'residual-split'
     if (part === 'reduce') return `reduce-${form}`
     if (part === 'row-sum') return `row-sum-${form}`
     if (part === 'dot') return features.isPackedDot ? 'dot-packed' : 'dot-plain'

@@ -183,7 +183,7 @@ class WeightLoader {
     if (mostRows < 1) throw tooLargeRow(planes * rowBytes, this.gpu.maximumBindingBytes)
     for (let firstRow = 0; firstRow < rows; firstRow += mostRows) {
       const rowCount = Math.min(mostRows, rows - firstRow)
-      const codes = this.buffer(names[0].weight, planes * rowCount * rowBytes)
+      const codes = await this.largeBuffer(names[0].weight, planes * rowCount * rowBytes)
       for (let plane = 0; plane < planes; plane++) {
         const name = names[Math.floor(plane / stacked)].weight
         const tensorRows = rows * stacked
@@ -230,7 +230,7 @@ class WeightLoader {
     const segments: EmbeddingSegment[] = []
     for (let firstRow = 0; firstRow < V; firstRow += mostRows) {
       const rowCount = Math.min(mostRows, V - firstRow)
-      const rows = this.buffer(name, rowCount * rowBytes)
+      const rows = await this.largeBuffer(name, rowCount * rowBytes)
       for (let row = 0; row < rowCount; row += rowsAtOnce) {
         const count = Math.min(rowsAtOnce, rowCount - row)
         const data = isHalf
@@ -255,6 +255,11 @@ class WeightLoader {
     return buffer
   }
 
+  /** Waits until the device has it or says that it has no room: before more is read. Throws `out-of-memory`. */
+  private largeBuffer(label: string, bytes: number): Promise<GPUBuffer> {
+    return this.gpu.checked(() => this.buffer(label, bytes))
+  }
+
   private async write(buffer: GPUBuffer, offset: number, data: ArrayBufferView): Promise<void> {
     if (this.options.signal?.aborted) throw cancelled()
     this.gpu.write(buffer, offset, data)
@@ -262,7 +267,7 @@ class WeightLoader {
     this.bytesInFlight += data.byteLength
     if (this.bytesInFlight < BYTES_IN_FLIGHT) return
     this.bytesInFlight = 0
-    await this.gpu.settled(this.gpu.device.queue.onSubmittedWorkDone())
+    await this.gpu.idle()
     this.options.onProgress?.(Math.min(0.999, this.bytesDone / this.totalBytes))
   }
 }

@@ -4,16 +4,13 @@ import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { EngineApi } from '../../../contract/engine-api.ts'
 import type { StreamEvent } from '../../../contract/rpc.ts'
-import type { BackendChoice } from '../../../contract/schemas.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
 import { follow } from './model.ts'
-import { backendOption, number, positiveCount } from './options.ts'
+import { addBackendOptions, type BackendOptions, backendRequest, positiveCount } from './options.ts'
 import { formatBytes, formatMs, formatRate, startProgress, table, writeJson } from './terminal.ts'
 
-interface BenchOptions {
+interface BenchOptions extends BackendOptions {
   shape: string
-  backend: BackendChoice
-  threads?: number
   decodeTokens?: number
   prefillTokens?: number
   json?: true
@@ -32,13 +29,12 @@ Examples:
 `
 
 export function defineBench(program: Command, run: (options: BenchOptions) => Promise<void>): void {
-  program
+  const command = program
     .command('bench')
     .summary('measure speed')
     .description('Measures decode and prefill speed, memory and load time.')
     .option('--shape <shape>', '370M, 1.3B, 2.7B, or a GGUF file or Hugging Face folder', '370M')
-    .addOption(backendOption())
-    .option('--threads <n>', 'threads to compute with (default: by the machine)', number(1, 64, { integer: true }))
+  addBackendOptions(command)
     .option('--decode-tokens <n>', 'tokens to decode', positiveCount)
     .option('--prefill-tokens <n>', 'tokens to read', positiveCount)
     .option(
@@ -63,18 +59,23 @@ function shapeOf(given: string): string {
 
 export async function bench(options: BenchOptions, context: CommandContext): Promise<number> {
   const { terminal } = context
-  const { json, ...request } = options
+  const { decodeTokens, prefillTokens, json } = options
   context.wantsJson = json === true
-  const shape = shapeOf(request.shape)
+  const shape = shapeOf(options.shape)
 
-  const engine = await context.connectEngine(request.backend)
+  const engine = await context.connectEngine(options.backend)
   const progress = startProgress(terminal, 'Measuring')
   let result: Result | undefined
   try {
     await follow(
       engine.client,
       'bench',
-      { ...request, shape },
+      {
+        shape,
+        ...backendRequest(options),
+        ...(decodeTokens === undefined ? {} : { decodeTokens }),
+        ...(prefillTokens === undefined ? {} : { prefillTokens }),
+      },
       event => {
         if (event.kind === 'progress') progress.update(event.fraction, event.stage)
         else result = event

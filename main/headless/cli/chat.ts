@@ -235,7 +235,7 @@ function statistics(last: Reply | null, memory: EngineMemory, loaded: LoadedMode
     ['backend', `${loaded.backend.name}: ${loaded.backend.description}`],
     ['last reply', last === null ? 'none yet' : figures(last)],
     ['prefill', formatRate(last?.stats.prefillTokensPerSecond ?? null)],
-    ['weights', formatBytes(memory.weightBytes)],
+    ['weights', `${formatBytes(memory.weightBytes)}${memory.isGpuMemory ? ', in GPU memory' : ''}`],
     ['state', `${formatBytes(memory.stateBytesPerSession)}, whatever the length of the conversation`],
     ['scratch', formatBytes(memory.scratchBytes)],
     ['process', memory.processRssBytes === null ? '–' : formatBytes(memory.processRssBytes)],
@@ -254,6 +254,8 @@ interface Input {
 }
 
 const PROMPT = '› '
+/** Asks the terminal to say where pasted text begins and ends. */
+const BRACKETED_PASTE = { on: '\x1b[?2004h', off: '\x1b[?2004l' }
 
 /** Lines of a terminal or a pipe as messages; `"""` joins several lines. */
 function openInput(terminal: Terminal, isInteractive: boolean): Input {
@@ -285,11 +287,23 @@ function openInput(terminal: Terminal, isInteractive: boolean): Input {
   }
   terminal.stdout.on('resize', onResize)
 
+  // Pasted lines are one message, not one each.
+  let isPasting = false
+  let pasted: string[] = []
+  if (isInteractive) {
+    terminal.stdout.write(BRACKETED_PASTE.on)
+    terminal.stdin.on('keypress', (_text, { name }: { name?: string }) => {
+      if (name === 'paste-start') isPasting = true
+      else if (name === 'paste-end') isPasting = false
+    })
+  }
+
   lines.on('SIGINT', () => {
     if (stopReply !== null) {
       stopReply()
       stopReply = null
-    } else if (lines.line !== '') {
+    } else if (lines.line !== '' || pasted.length > 0) {
+      pasted = []
       lines.write(null, { ctrl: true, name: 'e' })
       lines.write(null, { ctrl: true, name: 'u' })
     } else if (isLeaving) {
@@ -307,10 +321,13 @@ function openInput(terminal: Terminal, isInteractive: boolean): Input {
   let isClosed = false
   lines.on('line', line => {
     isLeaving = false
-    waiting.push(line)
+    pasted.push(line)
+    if (isPasting) return
+    waiting.push(pasted.splice(0).join('\n'))
     wake?.()
   })
   lines.on('close', () => {
+    if (isInteractive) terminal.stdout.write(BRACKETED_PASTE.off)
     if (isInteractive && !isClosed) terminal.stdout.write('\n')
     isClosed = true
     wake?.()

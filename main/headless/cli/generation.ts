@@ -1,7 +1,7 @@
 /** One reply through the engine's contract, streamed. Unlike other work it can be stopped and still have a result. */
 import type { EngineApi, SessionInput } from '../../../contract/engine-api.ts'
 import type { Client } from '../../../contract/rpc.ts'
-import type { FinishReason, GenerationStats, Sampling } from '../../../contract/schemas.ts'
+import type { BackendInfo, FinishReason, GenerationStats, Sampling } from '../../../contract/schemas.ts'
 
 export interface Reply {
   text: string
@@ -12,13 +12,14 @@ export interface Reply {
 
 /**
  * Reads `input` into the session and decodes. `onText` gets whole characters. When `signal` fires, the reply ends within
- * one token with reason 'cancelled'. Rejects with the engine's errors.
+ * one token with reason 'cancelled'. `onMoved`: it goes on elsewhere. Rejects with the engine's errors.
  */
 export async function generateReply(
   client: Client<EngineApi>,
   request: { sessionId: string; input: SessionInput; sampling: Sampling },
   signal: AbortSignal,
   onText: (text: string) => void,
+  onMoved: (backend: BackendInfo, reason: string) => void = () => {},
 ): Promise<Reply> {
   let text = ''
   const tokenIds: number[] = []
@@ -28,7 +29,8 @@ export async function generateReply(
       text += event.text
       tokenIds.push(...event.tokens)
       onText(event.text)
-    } else if (event.kind === 'finish') finish = event
+    } else if (event.kind === 'moved') onMoved(event.backend, event.reason)
+    else if (event.kind === 'finish') finish = event
   })
   // A session that cannot be stopped fails the stream as well: that error is the one to tell.
   const stop = () => void client.call('session.stop', { sessionId: request.sessionId }).catch(() => {})

@@ -1,6 +1,6 @@
 /** `tern info`: what a model is, and how this machine would run it. */
 import type { Command } from 'commander'
-import type { ModelInfo } from '../../../contract/schemas.ts'
+import type { GpuAdapter, ModelInfo } from '../../../contract/schemas.ts'
 import type { CommandContext } from './command-context.ts'
 import { EMBEDDED_MODEL_PATH, loadModel, modelPath } from './model.ts'
 import { formatBytes, table, writeJson } from './terminal.ts'
@@ -24,7 +24,7 @@ export function defineInfo(
     .summary('describe a model')
     .description('Describes a model without loading its weights, and says how this machine computes.')
     .argument('[model]', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)')
-    .option('--json', 'one JSON object on stdout: {model: {...}, backend: {...}}')
+    .option('--json', 'one JSON object on stdout: {model: {...}, backend: {...}, adapters: [...]}')
     .addHelpText('after', EXAMPLES)
     .action((model: string | undefined, options: InfoOptions) => run(model, options))
 }
@@ -37,10 +37,16 @@ export async function info(model: string | undefined, options: InfoOptions, cont
     const card = await engine.client.call('model.info', { path: modelPath(model) })
     // The choice of backend is the machine's, not the model's: the small embedded model tells it in a moment.
     const { backend } = await loadModel(engine.client, { model: EMBEDDED_MODEL_PATH, backend: 'auto' }, context)
-    if (options.json) writeJson(terminal, { model: card, backend })
+    const adapters = await engine.client.call('backend.adapters', undefined)
+    if (options.json) writeJson(terminal, { model: card, backend, adapters })
     else {
       terminal.stdout.write(describe(card))
-      terminal.stdout.write(table([['this machine'.padEnd(LABEL_WIDTH), `${backend.name}: ${backend.description}`]]))
+      const rows: [string, string][] = [
+        ['this machine', `${backend.name}: ${backend.description}`],
+        ...(adapters.length === 0 ? [['graphics', 'no adapter that WebGPU can use'] as [string, string]] : []),
+        ...adapters.map((adapter): [string, string] => ['graphics', describeAdapter(adapter)]),
+      ]
+      terminal.stdout.write(table(rows.map(([label, value]) => [label.padEnd(LABEL_WIDTH), value])))
     }
     return 0
   } finally {
@@ -49,6 +55,21 @@ export async function info(model: string | undefined, options: InfoOptions, cont
 }
 
 const LABEL_WIDTH = 16
+
+const KIND_NOTES = {
+  software: ' (software: right, but slow)',
+  integrated: ' (integrated)',
+  discrete: ' (discrete)',
+  unknown: '',
+}
+
+const describeAdapter = (adapter: GpuAdapter): string =>
+  [
+    `${adapter.name}${KIND_NOTES[adapter.kind]}`,
+    adapter.subgroupMinSize > 0 ? `subgroups from ${adapter.subgroupMinSize}` : 'no subgroups',
+    adapter.hasPackedDot ? 'packed dot products' : 'plain dot products',
+    `buffers up to ${formatBytes(adapter.maxBindingBytes)}`,
+  ].join(', ')
 
 function describe(card: ModelInfo): string {
   const count = (value: number) => value.toLocaleString('en-US')

@@ -5,7 +5,7 @@ import type { EngineApi } from '../../../contract/engine-api.ts'
 import type { Client, StreamEvent, StreamParams } from '../../../contract/rpc.ts'
 import type { LoadedModel } from '../../../contract/schemas.ts'
 import type { CommandContext } from './command-context.ts'
-import type { ModelOptions } from './options.ts'
+import { backendRequest, type ModelOptions } from './options.ts'
 import { startProgress } from './terminal.ts'
 
 /** The model that ships with Tern. */
@@ -27,11 +27,7 @@ export async function loadModel(
     await follow(
       client,
       'model.load',
-      {
-        path: modelPath(options.model),
-        backend: options.backend,
-        ...(options.threads === undefined ? {} : { threads: options.threads }),
-      },
+      { path: modelPath(options.model), ...backendRequest(options) },
       event => {
         if (event.kind === 'loaded') loaded = event.loaded
         else progress.update(event.fraction, event.stage === 'convert' ? 'converting' : '')

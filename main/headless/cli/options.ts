@@ -1,12 +1,18 @@
 /** Options that several commands share, and how their values are read. Ranges are those of contract/schemas.ts. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import type { BackendChoice, Sampling } from '../../../contract/schemas.ts'
+import type { BackendChoice, BackendRequest, Sampling } from '../../../contract/schemas.ts'
 import { DEFAULT_CHAT_SAMPLING } from '../../services/chats.ts'
 
-export interface ModelOptions {
-  model?: string
+export interface BackendOptions {
   backend: BackendChoice
   threads?: number
+  adapter?: string
+  /** MiB */
+  gpuMemory?: number
+}
+
+export interface ModelOptions extends BackendOptions {
+  model?: string
 }
 
 export interface SamplingOptions {
@@ -43,7 +49,7 @@ const collect =
   <T>(read: (text: string) => T) =>
   (text: string, previous: T[] = []): T[] => [...previous, read(text)]
 
-const stopString = (text: string): string => {
+const someText = (text: string): string => {
   if (text === '') throw new InvalidArgumentError('Expected some text.')
   return text
 }
@@ -58,16 +64,28 @@ const logitBias = (text: string): [number, number] => {
 }
 
 export function addModelOptions(command: Command): Command {
-  return command
+  command
     .optionsGroup('Model:')
     .option('-m, --model <path>', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)')
-    .addOption(backendOption())
-    .option('--threads <n>', 'threads to compute with (default: by the machine)', number(1, 64, { integer: true }))
+  return addBackendOptions(command)
 }
 
-export function backendOption(): Option {
-  return new Option('--backend <name>', 'what computes').choices(['auto', 'wasm', 'reference']).default('auto')
+export function addBackendOptions(command: Command): Command {
+  const backends = ['auto', 'wasm', 'webgpu', 'reference']
+  return command
+    .addOption(new Option('--backend <name>', 'what computes').choices(backends).default('auto'))
+    .option('--threads <n>', 'threads of the CPU (default: by the machine)', number(1, 64, { integer: true }))
+    .option('--adapter <which>', 'graphics processor: auto, discrete, integrated, or a part of its name', someText)
+    .option('--gpu-memory <MiB>', 'most of its memory that a model may take (default: what is free)', positiveCount)
 }
+
+/** The backend's options as the engine's contract takes them. */
+export const backendRequest = ({ backend, threads, adapter, gpuMemory }: BackendOptions): BackendRequest => ({
+  backend,
+  ...(threads === undefined ? {} : { threads }),
+  ...(adapter === undefined ? {} : { adapter }),
+  ...(gpuMemory === undefined ? {} : { gpuMemoryBytes: gpuMemory * 2 ** 20 }),
+})
 
 /** The defaults are those of chats in the window. */
 export function addSamplingOptions(command: Command): Command {
@@ -89,12 +107,20 @@ export function addSamplingOptions(command: Command): Command {
     )
     .option('--presence-penalty <x>', 'subtracted once from tokens that occurred; 0 is off', number(-100, 100))
     .option('--frequency-penalty <x>', 'subtracted for every occurrence; 0 is off', number(-100, 100))
-    .option('--stop <text>', 'end before this text (repeatable)', collect(stopString))
+    .option('--stop <text>', 'end before this text (repeatable)', collect(someText))
     .option('--logit-bias <id=bias>', 'add to a token’s logit (repeatable)', collect(logitBias))
 }
 
 /** Everything that changes the likelihoods, switched off: what --greedy starts from. */
-const GREEDY: Sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 }
+const GREEDY: Sampling = {
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+}
 
 /** Chat's defaults, or greedy ones, under what the user gave. --greedy wins over --temperature. */
 export function samplingOf(options: SamplingOptions): Sampling {

@@ -1,14 +1,22 @@
 /** `tern run`: one prompt, one reply. */
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { SessionInput } from '../../../contract/engine-api.ts'
 import { TernError } from '../../../contract/errors.ts'
-import type { EngineMemory, LoadedModel } from '../../../contract/schemas.ts'
+import type { BackendInfo, EngineMemory, LoadedModel, Sampling } from '../../../contract/schemas.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
 import { generateReply, type Reply } from './generation.ts'
 import { loadModel } from './model.ts'
-import { addModelOptions, addSamplingOptions, type ModelOptions, type SamplingOptions, samplingOf } from './options.ts'
+import {
+  addModelOptions,
+  addSamplingOptions,
+  backendRequest,
+  type ModelOptions,
+  positiveCount,
+  type SamplingOptions,
+  samplingOf,
+} from './options.ts'
 import { dim, formatBytes, formatMs, formatRate, readPipedStdin, writeJson } from './terminal.ts'
 
 interface RunOptions extends ModelOptions, SamplingOptions {
@@ -17,6 +25,7 @@ interface RunOptions extends ModelOptions, SamplingOptions {
   raw?: true
   stateIn?: string
   stateOut?: string
+  migrateAt?: number
   json?: true
   verbose?: true
 }
@@ -32,7 +41,8 @@ Examples:
 
 With --json, stdout gets one object:
   text, tokenIds, promptTokens, finishReason, tokensPerSecond (decode), prefillTokensPerSecond, ttftMs,
-  memory {weightBytes, stateBytes, scratchBytes, processRssBytes}, model, modelPath, backend, kernel, threads, loadMs
+  memory {weightBytes, stateBytes, scratchBytes, isGpuMemory, processRssBytes}, model, modelPath, backend, kernel,
+  threads, loadMs, backends (more than one when the reply moved)
   or {"error": {code, message, expected, actual, remedy}} with exit code 1.
 `
 
@@ -49,6 +59,7 @@ export function defineRun(program: Command, run: (options: RunOptions) => Promis
     .optionsGroup('State and output:')
     .option('--state-in <file>', 'go on from a saved state (with --raw)')
     .option('--state-out <file>', 'save the state after the reply')
+    .option('--migrate-at <n>', 'after n tokens, go on on the other of CPU and graphics processor', positiveCount)
     .option('--json', 'one JSON object on stdout instead of the text')
     .option('-v, --verbose', 'figures on stderr, also when it is no terminal')
     .addHelpText('after', EXAMPLES)
@@ -68,27 +79,57 @@ export async function run(options: RunOptions, context: CommandContext): Promise
         ? await engine.client.call('session.create', undefined)
         : await engine.client.call('session.import', { state: await readState(options.stateIn) })
     const showText = options.json ? () => {} : (text: string) => void terminal.stdout.write(text)
-    const reply = await generateReply(
-      engine.client,
-      { sessionId, input, sampling: samplingOf(options) },
-      interrupts.signal,
-      showText,
-    )
+    const backends = [loaded.backend]
+    const onMoved = (backend: BackendInfo, reason: string) => {
+      backends.push(backend)
+      terminal.stderr.write(`${dim(`tern: ${reason}`, terminal.stderr)}\n`)
+    }
+    const generate = (input: SessionInput, sampling: Sampling) =>
+      generateReply(engine.client, { sessionId, input, sampling }, interrupts.signal, showText, onMoved)
+    const move = async () => {
+      backends.push(await engine.client.call('model.move', { ...backendRequest(options), backend: 'auto' }))
+    }
+    const reply = await replyWithMove(generate, move, input, samplingOf(options), options.migrateAt)
+    if (!options.json && reply.text !== '' && !reply.text.endsWith('\n')) terminal.stdout.write('\n')
     if (options.stateOut !== undefined && !interrupts.signal.aborted) {
       await writeState(options.stateOut, await engine.client.call('session.export', { sessionId }))
     }
     const memory = await engine.client.call('memory', undefined)
 
-    if (options.json) writeJson(terminal, report(reply, memory, loaded))
-    else {
-      if (reply.text !== '' && !reply.text.endsWith('\n')) terminal.stdout.write('\n')
-      if (options.verbose || (terminal.stderr.isTTY && terminal.stdout.isTTY)) {
-        terminal.stderr.write(`${dim(figures(reply, memory, loaded), terminal.stderr)}\n`)
-      }
+    if (options.json) writeJson(terminal, report(reply, memory, loaded, backends))
+    else if (options.verbose || (terminal.stderr.isTTY && terminal.stdout.isTTY)) {
+      terminal.stderr.write(`${dim(figures(reply, memory, loaded), terminal.stderr)}\n`)
     }
     return interrupts.signal.aborted ? interrupts.exitCode : 0
   } finally {
     await engine.close()
+  }
+}
+
+/** One reply; with `moveAt`, its first so many tokens before the move, and the rest after it. */
+async function replyWithMove(
+  generate: (input: SessionInput, sampling: Sampling) => Promise<Reply>,
+  move: () => Promise<void>,
+  input: SessionInput,
+  sampling: Sampling,
+  moveAt: number | undefined,
+): Promise<Reply> {
+  const { maxTokens = Number.POSITIVE_INFINITY } = sampling
+  if (moveAt === undefined || moveAt >= maxTokens) return generate(input, sampling)
+  const begun = await generate(input, { ...sampling, maxTokens: moveAt })
+  if (begun.finishReason !== 'max-tokens') return begun
+  await move()
+  const left = Number.isFinite(maxTokens) ? { maxTokens: maxTokens - moveAt } : {}
+  const rest = await generate({ kind: 'tokens', tokens: [] }, { ...sampling, ...left })
+  return {
+    text: begun.text + rest.text,
+    tokenIds: [...begun.tokenIds, ...rest.tokenIds],
+    finishReason: rest.finishReason,
+    stats: {
+      ...begun.stats,
+      generatedTokens: begun.stats.generatedTokens + rest.stats.generatedTokens,
+      decodeTokensPerSecond: rest.stats.decodeTokensPerSecond,
+    },
   }
 }
 
@@ -121,12 +162,12 @@ async function readState(path: string): Promise<Uint8Array> {
   }
 }
 
+/** Whole or not at all: a state that is there already is lost to no full disk. */
 async function writeState(path: string, state: Uint8Array): Promise<void> {
-  try {
-    await writeFile(resolve(path), state)
-  } catch (cause) {
-    throw fileError(cause, `Cannot write the state file ${path}.`)
-  }
+  const { createSink } = await import('../../engine-process/node-files.ts')
+  const sink = await createSink(resolve(path))
+  await sink.write(state)
+  await sink.finish()
 }
 
 /** A file of the user's that could not be read or written, as error data. */
@@ -140,7 +181,12 @@ export function fileError(cause: unknown, message: string): TernError {
   })
 }
 
-const report = ({ text, tokenIds, finishReason, stats }: Reply, memory: EngineMemory, loaded: LoadedModel) => ({
+const report = (
+  { text, tokenIds, finishReason, stats }: Reply,
+  memory: EngineMemory,
+  loaded: LoadedModel,
+  backends: BackendInfo[],
+) => ({
   text,
   tokenIds,
   promptTokens: stats.promptTokens,
@@ -152,6 +198,7 @@ const report = ({ text, tokenIds, finishReason, stats }: Reply, memory: EngineMe
     weightBytes: memory.weightBytes,
     stateBytes: memory.stateBytes,
     scratchBytes: memory.scratchBytes,
+    isGpuMemory: memory.isGpuMemory,
     processRssBytes: memory.processRssBytes,
   },
   model: loaded.model.name,
@@ -160,6 +207,7 @@ const report = ({ text, tokenIds, finishReason, stats }: Reply, memory: EngineMe
   kernel: loaded.backend.kernel,
   threads: loaded.backend.threads,
   loadMs: loaded.loadMs,
+  backends: backends.map(({ name }) => name),
 })
 
 function figures({ tokenIds, stats }: Reply, memory: EngineMemory, loaded: LoadedModel): string {
@@ -167,7 +215,7 @@ function figures({ tokenIds, stats }: Reply, memory: EngineMemory, loaded: Loade
     `${tokenIds.length} tokens`,
     formatRate(stats.decodeTokensPerSecond),
     `first token after ${formatMs(stats.ttftMs)}`,
-    `${formatBytes(memory.weightBytes)} weights + ${formatBytes(memory.stateBytesPerSession)} state`,
+    `${formatBytes(memory.weightBytes)} weights + ${formatBytes(memory.stateBytesPerSession)} state${memory.isGpuMemory ? ' in GPU memory' : ''}`,
     `${loaded.backend.name}, ${loaded.backend.description}`,
     `loaded in ${formatMs(loaded.loadMs)}`,
   ].join(' · ')

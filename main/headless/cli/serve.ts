@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { CommandContext } from './command-context.ts'
 import { modelPath } from './model.ts'
-import { addModelOptions, type ModelOptions, number } from './options.ts'
+import { addModelOptions, backendRequest, type ModelOptions, number } from './options.ts'
 
 interface ServeOptions extends ModelOptions {
   port?: number
@@ -31,16 +31,17 @@ export function defineServe(program: Command, run: (options: ServeOptions) => Pr
 
 export async function serve(options: ServeOptions, context: CommandContext): Promise<number> {
   await context.prepareBackend(options.backend)
-  const [{ runBrowserShell }, { ensureWindow }] = await Promise.all([
+  const [{ runBrowserShell }, { ensureWindow }, { endWithNpm }] = await Promise.all([
     import('../browser-shell.ts'),
     import('../window-bundle.ts'),
+    import('../end-with-npm.ts'),
   ])
+  endWithNpm()
   await ensureWindow()
   await runBrowserShell({
     modelPath: modelPath(options.model),
-    backend: options.backend,
+    ...backendRequest(options),
     open: options.open,
-    ...(options.threads === undefined ? {} : { threads: options.threads }),
     ...(options.port === undefined ? {} : { port: options.port }),
   })
   return context.interrupts.signal.aborted ? context.interrupts.exitCode : 0

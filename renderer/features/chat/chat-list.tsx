@@ -78,6 +78,7 @@ function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) 
       <button
         type="button"
         className="chats-open"
+        dir="auto"
         aria-current={isCurrent ? 'page' : undefined}
         onClick={() => {
           chats.open(summary.id)

@@ -4,6 +4,7 @@ import { useChats, useConnection, useEngine, useStores } from '../../app/stores.
 import { strings } from '../../app/strings.ts'
 import { draftOf, isReplying } from '../../stores/chats.ts'
 import { Icon } from '../../ui/icons.tsx'
+import { focusComposer } from './focus-composer.ts'
 
 /** chat.send refuses more. */
 const LONGEST_MESSAGE = 1_000_000
@@ -35,13 +36,15 @@ export function Composer({ inputRef }: { inputRef: RefObject<HTMLTextAreaElement
         ? words.disclaimer
         : '')
 
-  useEffect(() => {
-    if (window.matchMedia('(pointer: fine)').matches) inputRef.current?.focus()
-  }, [inputRef])
+  useEffect(focusComposer, [])
 
   const submit = (event?: FormEvent) => {
     event?.preventDefault()
     if (obstacle === null && !replying) void chats.send()
+  }
+  const stop = () => {
+    void chats.stop()
+    focusComposer()
   }
   const onKeyDown = (event: KeyboardEvent) => {
     // Enter that confirms an input method's word is not an end.
@@ -67,7 +70,7 @@ export function Composer({ inputRef }: { inputRef: RefObject<HTMLTextAreaElement
           onKeyDown={onKeyDown}
         />
         {replying ? (
-          <button type="button" className="send-button" onClick={() => void chats.stop()} aria-label={words.stop}>
+          <button type="button" className="send-button" onClick={stop} aria-label={words.stop} title={words.stop}>
             <Icon name="stop" />
           </button>
         ) : (

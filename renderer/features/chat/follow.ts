@@ -35,12 +35,22 @@ export function useFollow(): Follow {
     let lastTop = element.scrollTop
     const distance = () => element.scrollHeight - element.clientHeight - element.scrollTop
     const onScroll = () => {
-      // Growth never lowers scrollTop: only a reader scrolls up.
-      const scrolledUp = element.scrollTop < lastTop - 1
-      lastTop = element.scrollTop
-      if (distance() <= NEAR_PX) following.current = true
-      else if (scrolledUp) following.current = false
+      // Growth never lowers scrollTop, and shrinking leaves it at the end: only a reader goes up and away.
+      const { scrollTop } = element
+      if (scrollTop > lastTop && distance() <= NEAR_PX) following.current = true
+      else if (scrollTop < lastTop && distance() > 1) following.current = false
+      lastTop = scrollTop
       setAtEnd(following.current || distance() <= NEAR_PX)
+    }
+    // A smooth scroll begins with less than a pixel; growth in that moment would take the reader back and end it.
+    const leave = () => {
+      if (element.scrollTop > 0) following.current = false
+    }
+    const onWheel = ({ deltaY }: WheelEvent) => {
+      if (deltaY < 0) leave()
+    }
+    const onKeyDown = ({ key }: KeyboardEvent) => {
+      if (key === 'PageUp' || key === 'ArrowUp' || key === 'Home') leave()
     }
     const observer = new ResizeObserver(() => {
       if (following.current) {
@@ -49,10 +59,14 @@ export function useFollow(): Follow {
       } else setAtEnd(distance() <= NEAR_PX)
     })
     element.addEventListener('scroll', onScroll, { passive: true })
+    element.addEventListener('wheel', onWheel, { passive: true })
+    element.addEventListener('keydown', onKeyDown)
     observer.observe(inner)
     observer.observe(element)
     return () => {
       element.removeEventListener('scroll', onScroll)
+      element.removeEventListener('wheel', onWheel)
+      element.removeEventListener('keydown', onKeyDown)
       observer.disconnect()
     }
   }, [])

@@ -8,6 +8,7 @@ import { CopyButton } from '../../ui/copy.tsx'
 import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { formatDuration, formatRate } from '../../ui/units.ts'
+import { focusComposer } from './focus-composer.ts'
 import { Markdown } from './markdown.tsx'
 
 interface MessageProps {
@@ -59,9 +60,10 @@ function Reply({ message, isLast, live }: MessageProps) {
     >
       {message.content === '' ? null : <Markdown text={message.content} streaming={inFlight} />}
       {inFlight && message.content === '' ? <Waiting live={live} /> : null}
+      {message.notice === undefined ? null : <p className="outcome">{message.notice}</p>}
       {inFlight ? null : <Outcome message={message} />}
       <footer className="reply-footer" data-last={isLast}>
-        {inFlight ? <LiveFigures live={live} /> : <Actions message={message} isLast={isLast} />}
+        {inFlight ? <LiveFigures message={message} live={live} /> : <Actions message={message} isLast={isLast} />}
       </footer>
     </article>
   )
@@ -121,6 +123,11 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
       ? strings.composer.disabled.failed
       : undefined
   const failed = message.status === 'failed' || message.content === ''
+  /** The reply is in flight then, and these buttons go. */
+  const act = (action: () => Promise<void>) => {
+    void action()
+    focusComposer()
+  }
   return (
     <>
       <div className="reply-actions">
@@ -130,7 +137,7 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
             className="quiet-button emphatic"
             disabled={obstacle !== undefined}
             title={obstacle}
-            onClick={() => void chats.continueReply()}
+            onClick={() => act(chats.continueReply)}
           >
             <Icon name="continue" />
             {words.continue}
@@ -143,7 +150,7 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
             className="quiet-button"
             disabled={obstacle !== undefined}
             title={obstacle}
-            onClick={() => void chats.regenerate()}
+            onClick={() => act(chats.regenerate)}
           >
             <Icon name="again" />
             {failed ? words.tryAgain : words.regenerate}
@@ -169,11 +176,12 @@ function Figures({ message }: { message: ChatMessage }) {
   )
 }
 
-function LiveFigures({ live }: { live: LiveReply | null }) {
+function LiveFigures({ message: { stats }, live }: { message: ChatMessage; live: LiveReply | null }) {
   if (live === null || live.generatedTokens === 0) return null
   return (
     <ul className="figures" aria-label={strings.reply.figures}>
       {live.tokensPerSecond === null ? null : <li>{strings.reply.rate(formatRate(live.tokensPerSecond))}</li>}
+      {stats === null ? null : <li>{strings.reply.firstToken(formatDuration(stats.ttftMs))}</li>}
       <li>{strings.reply.tokens(live.generatedTokens)}</li>
     </ul>
   )

@@ -26,7 +26,7 @@ export function Instruments({ onClose }: { onClose: (() => void) | null }) {
   )
 }
 
-/** Figures of the last reply; while one is in flight, of the last second. */
+/** Figures of the last reply; while one is in flight, its rate is that of the last second. */
 function Speed() {
   const live = useChats(state => state.live)
   const stats = useChats(state => state.chat?.messages.findLast(message => message.role === 'assistant')?.stats ?? null)
@@ -41,13 +41,11 @@ function Speed() {
         <span>{words.tokensPerSecond}</span>
       </p>
       <dl className="readings">
-        <Reading name={words.firstToken} value={isLive ? DASH : formatDuration(stats?.ttftMs)} />
+        <Reading name={words.firstToken} value={formatDuration(stats?.ttftMs)} />
         <Reading
           name={words.prefill}
           value={
-            isLive || stats?.prefillTokensPerSecond == null
-              ? DASH
-              : strings.reply.rate(formatRate(stats.prefillTokensPerSecond))
+            stats?.prefillTokensPerSecond == null ? DASH : strings.reply.rate(formatRate(stats.prefillTokensPerSecond))
           }
         />
       </dl>

@@ -26,8 +26,9 @@ export function MemoryGauge() {
         <p>{words.stateFlat}</p>
       </figure>
       <dl className="readings">
+        {engine?.isGpuMemory ? <Reading name={words.place} value={words.gpuMemory} /> : null}
         <Reading name={words.weights} value={formatBytes(engine?.weightBytes)} />
-        <Reading name={words.states(engine?.sessionCount ?? 0)} value={formatBytes(engine?.stateBytes)} />
+        <Reading name={words.states(engine?.sessionCount ?? null)} value={formatBytes(engine?.stateBytes)} />
         <Reading name={words.scratch} value={formatBytes(engine?.scratchBytes)} />
       </dl>
       <figure className="gauge">

@@ -4,19 +4,20 @@
  */
 
 // Header: words that threads wait on have a cache line of their own.
-/** Counts commands; workers wait for it to change. */
-export const COMMAND_GENERATION = 64
-/** Workers asleep on COMMAND_GENERATION. */
-export const COMMAND_SLEEPERS = 128
 export const BARRIER_ARRIVED = 192
 export const BARRIER_GENERATION = 256
 /** Threads asleep on BARRIER_GENERATION. */
 export const BARRIER_SLEEPERS = 320
 /** 0 while all is well, else one of FAILURE_*; never goes back to 0. */
 export const FAILURE = 384
+/** Threads that run the command. */
 export const THREAD_COUNT = 448
 /** Half seconds that a thread waits for the others at a barrier before it gives up. */
 export const BARRIER_PATIENCE = 452
+/** Lanes in which the relaxed kernels sum products, one of LANES_*. */
+export const LANES = 456
+export const LANES_INT32 = 0
+export const LANES_INT16 = 1
 
 export const FAILURE_TRAP = 1
 export const FAILURE_TIMEOUT = 2
@@ -121,8 +122,18 @@ export const PRIVATE_META = 11
 /** Thirteen vectors of exp.ts. */
 export const EXP_CONSTANTS = 832
 
+/**
+ * A cache line for each thread: a word that counts its commands and that it waits on, and whether it sleeps there. A thread
+ * that has no part in a command is not woken.
+ */
+export const THREAD_LINES = 1088
+export const THREAD_LINE_BYTES = 64
+export const THREAD_GENERATION = 0
+export const THREAD_SLEEPS = 4
+export const MAXIMUM_THREADS = 64
+
 /** Everything above lies below this address. */
-export const HEADER_BYTES = 1088
+export const HEADER_BYTES = THREAD_LINES + MAXIMUM_THREADS * THREAD_LINE_BYTES
 
 // A layer's record: addresses and float32 scales.
 export const LAYER_MLGRU_NORM = 0

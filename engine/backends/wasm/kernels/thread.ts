@@ -6,32 +6,46 @@ import {
   COMMAND_EXIT,
   COMMAND_GEMM_ONLY,
   COMMAND_GEMV_ONLY,
-  COMMAND_GENERATION,
   COMMAND_PREFILL,
   COMMAND_READ_MEMORY,
-  COMMAND_SLEEPERS,
   THREAD_COUNT,
+  THREAD_GENERATION,
+  THREAD_LINE_BYTES,
+  THREAD_LINES,
+  THREAD_SLEEPS,
 } from './memory-layout'
 import { readMemory } from './memory-read'
 import { prefill } from './prefill'
 import { productsOnly } from './product-only'
 import { decode } from './step'
 
-/** A worker's life: waits for commands, runs its share of each, returns on COMMAND_EXIT. `seen`: the generation at birth. */
+/** A worker's life: waits for commands, runs its share of each, returns on COMMAND_EXIT. `seen`: its count at birth. */
 export function workerLoop(thread: i32, seen: i32): void {
+  const line = threadLine(thread)
   for (;;) {
-    waitForChange(COMMAND_GENERATION, seen, COMMAND_SLEEPERS, true)
+    waitForChange(line + THREAD_GENERATION, seen, line + THREAD_SLEEPS, true)
     seen++
     if (load<i32>(COMMAND) === COMMAND_EXIT) return
     runShare(thread)
   }
 }
 
-/** The caller's side: gives the command in the header to all threads, runs the first thread's share, waits for the others. */
+/**
+ * The caller's side: gives the command in the header to THREAD_COUNT threads, runs the first one's share, waits for the
+ * others.
+ */
 export function runCommand(): void {
-  atomic.add<i32>(COMMAND_GENERATION, 1)
-  if (atomic.load<i32>(COMMAND_SLEEPERS) !== 0) atomic.notify(COMMAND_GENERATION, -1)
+  const threads = load<i32>(THREAD_COUNT)
+  for (let thread = 1; thread < threads; thread++) {
+    const line = threadLine(thread)
+    atomic.add<i32>(line + THREAD_GENERATION, 1)
+    if (atomic.load<i32>(line + THREAD_SLEEPS) !== 0) atomic.notify(line + THREAD_GENERATION, 1)
+  }
   if (load<i32>(COMMAND) !== COMMAND_EXIT) runShare(0)
+}
+
+function threadLine(thread: i32): usize {
+  return THREAD_LINES + <usize>thread * THREAD_LINE_BYTES
 }
 
 function runShare(thread: i32): void {

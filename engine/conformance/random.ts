@@ -1,4 +1,4 @@
-/** Seeded random numbers for tests: the same on every machine and run. */
+/** Seeded random numbers: the same on every machine and run. */
 
 /** Uniform in [0, 1), 32 bits of state (mulberry32, T. Ettinger). */
 export function createRandom(seed: number): () => number {

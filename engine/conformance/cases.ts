@@ -2,7 +2,7 @@
  * The one case table of single operations: awkward shapes, awkward values, fixed seeds. Every backend runs all of it
  * against the reference; the reference runs it against float64. A case is made when it runs, from the seed in its name.
  */
-import type { BitLinearWeights, MlgruInput, OpTable, TernaryMatrix } from '../../engine/backends/ops.ts'
+import type { BitLinearWeights, MlgruInput, OpTable, TernaryMatrix } from '../backends/ops.ts'
 import { createRandom, normal, wholeBelow } from './random.ts'
 
 export type OpName = keyof OpTable
@@ -64,7 +64,8 @@ const CODES = {
   minus: () => -1,
   'zero rows': (random, row) => (row % 2 === 0 ? 0 : wholeBelow(random, 3) - 1),
   sparse: random => (random() < 0.02 ? 1 : 0),
-} satisfies Record<string, (random: () => number, row: number) => number>
+  alternating: (_random, row, column) => ((row + column) % 2 === 0 ? 1 : -1),
+} satisfies Record<string, (random: () => number, row: number, column: number) => number>
 type CodeKind = keyof typeof CODES
 const ALL_CODES = Object.keys(CODES) as CodeKind[]
 
@@ -74,7 +75,8 @@ const QUANTIZED = {
   lowest: () => -128,
   highest: () => 127,
   zero: () => 0,
-} satisfies Record<string, (random: () => number) => number>
+  alternating: (_random, i) => (i % 2 === 0 ? -128 : 127),
+} satisfies Record<string, (random: () => number, index: number) => number>
 type QuantizedKind = keyof typeof QUANTIZED
 
 const floats = (random: () => number, length: number, kind: ValueKind): Float32Array =>
@@ -85,7 +87,7 @@ const normWeights = (random: () => number, length: number): Float32Array =>
   Float32Array.from({ length }, () => 0.5 + random())
 
 function matrix(random: () => number, { K, N }: Shape, kind: CodeKind, scale: number): TernaryMatrix {
-  const codes = Int8Array.from({ length: N * K }, (_, i) => CODES[kind](random, Math.floor(i / K)))
+  const codes = Int8Array.from({ length: N * K }, (_, i) => CODES[kind](random, Math.floor(i / K), i % K))
   return { rows: N, columns: K, codes, scale: Math.fround(scale) }
 }
 
@@ -117,7 +119,7 @@ const absmaxQuantizeCases = [
 
 const matmulCase = (shape: Shape, q: QuantizedKind, codes: CodeKind): OpCase<'ternaryMatmul'> =>
   opCase('ternaryMatmul', `T=${shape.T} K=${shape.K} N=${shape.N} q ${q}, codes ${codes}`, random => [
-    Int8Array.from({ length: shape.T * shape.K }, () => QUANTIZED[q](random)),
+    Int8Array.from({ length: shape.T * shape.K }, (_, i) => QUANTIZED[q](random, i)),
     matrix(random, shape, codes, 1),
   ])
 
@@ -128,6 +130,15 @@ const ternaryMatmulCases = [
       [
         { T: 2, K: 2816, N: 17 },
         { T: 1, K: 31, N: 5 },
+      ].map(shape => matmulCase(shape, q, codes)),
+    ),
+  ),
+  // Sums in int16 lanes must be widened before 32768: as long a row as any model's, and one input more than a run of groups.
+  ...(['lowest', 'highest', 'alternating'] as const).flatMap(q =>
+    (['plus', 'minus', 'alternating'] as const).flatMap(codes =>
+      [
+        { T: 1, K: 65_537, N: 33 },
+        { T: 3, K: 65, N: 49 },
       ].map(shape => matmulCase(shape, q, codes)),
     ),
   ),

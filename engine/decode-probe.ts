@@ -1,0 +1,53 @@
+/**
+ * How fast a backend decodes a model, measured on its first layers in a moment: to choose between backends by figures
+ * rather than belief. The rate is not that of the whole model; two of them compare.
+ */
+import { type Backend, GREEDY_ON_DEVICE, type Runner, type RunnerState } from './backends/backend.ts'
+import type { Clock } from './host.ts'
+import type { ModelSource } from './model/source.ts'
+
+const LAYERS = 2
+const TOKENS = 16
+const RUNS = 3
+
+/** The model cut after its first layers: every size but the layer count is its own. */
+export const firstLayers = (source: ModelSource, layerCount: number): ModelSource => ({
+  config: {
+    ...source.config,
+    layerCount: Math.min(layerCount, source.config.layerCount),
+    // The bounds are stored for all layers at once; without them a step does the same work.
+    useLowerBound: false,
+  },
+  name: source.name,
+  byteLength: source.byteLength,
+  tensors: () => source.tensors(),
+  tensor: name => source.tensor(name),
+  readTensor: (name, offset, length) => source.readTensor(name, offset, length),
+})
+
+/** Tokens a second of the best run. Throws what loading and decoding throw. */
+export async function probeDecode(backend: Backend, source: ModelSource, clock: Clock): Promise<number> {
+  const runner = await backend.load(firstLayers(source, LAYERS))
+  try {
+    const state = runner.createState()
+    let bestMs = Number.POSITIVE_INFINITY
+    // The first run warms caches and compilers.
+    for (let run = 0; run < RUNS; run++) {
+      const startMs = clock.nowMs()
+      await decode(runner, state)
+      bestMs = Math.min(bestMs, clock.nowMs() - startMs)
+    }
+    return (TOKENS * 1000) / Math.max(bestMs, 1e-3)
+  } finally {
+    await runner.dispose()
+  }
+}
+
+/** As replies are written: sampled on the device where it can. */
+async function decode(runner: Runner, state: RunnerState): Promise<void> {
+  if (runner.decodeMany) {
+    await runner.decodeMany(state, 0, { sampling: GREEDY_ON_DEVICE, maxTokens: TOKENS, onToken: () => 'feed' })
+    return
+  }
+  for (let t = 0; t < TOKENS; t++) await runner.decode(state, t % runner.config.vocabularySize)
+}

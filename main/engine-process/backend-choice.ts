@@ -1,0 +1,163 @@
+/**
+ * Which backend a model runs on: what the user asked for, or the one that is fastest here by a short measurement, with the
+ * reason in its description. A model on a graphics processor that is lost goes on on the CPU. See docs/adr/004-webgpu.md.
+ */
+import type { BackendRequest } from '../../contract/schemas.ts'
+import type { Backend } from '../../engine/backends/backend.ts'
+import { probeDecode } from '../../engine/decode-probe.ts'
+import { type LoadedModel, loadModel } from '../../engine/engine.ts'
+import { EngineError } from '../../engine/errors.ts'
+import type { GgufModel } from '../../engine/formats/gguf.ts'
+import type { CancelSignal } from '../../engine/host.ts'
+import type { ModelSource } from '../../engine/model/source.ts'
+import { nodeEngineHost } from './engine-host.ts'
+import { createBackend } from './node-backends.ts'
+import { createNodeWebGpuBackend, mayHaveGraphicsProcessor, type NodeWebGpuBackend } from './webgpu-device.ts'
+
+/** How backends come to be: those of this machine, others in tests. */
+export interface BackendMakers {
+  cpu(choice: 'auto' | 'reference' | 'wasm', threads: number | undefined): Promise<Backend>
+  gpu(request: BackendRequest): Promise<NodeWebGpuBackend>
+  /** false: not worth asking. */
+  mayHaveGpu(): boolean
+  probe(backend: Backend, source: ModelSource): Promise<number>
+}
+
+const NODE_MAKERS: BackendMakers = {
+  cpu: (choice, threads) => createBackend(choice, threads),
+  gpu: ({ adapter, gpuMemoryBytes }) =>
+    createNodeWebGpuBackend({
+      ...(adapter === undefined ? {} : { adapter }),
+      ...(gpuMemoryBytes === undefined ? {} : { memoryBudgetBytes: gpuMemoryBytes }),
+    }),
+  mayHaveGpu: mayHaveGraphicsProcessor,
+  probe: (backend, source) => probeDecode(backend, source, nodeEngineHost.clock),
+}
+
+/** Throws `backend-unavailable` and `backend-failed` for what was asked for by name; 'auto' always finds one. */
+export async function chooseBackend(
+  source: ModelSource,
+  request: BackendRequest,
+  makers: BackendMakers = NODE_MAKERS,
+): Promise<Backend> {
+  const { backend: choice, threads } = request
+  if (choice === 'webgpu') return (await makers.gpu(request)).backend
+  if (choice !== 'auto') return makers.cpu(choice, threads)
+  if (!makers.mayHaveGpu()) return withNote(await makers.cpu('auto', threads), 'there is no graphics processor')
+  let found: NodeWebGpuBackend
+  try {
+    found = await makers.gpu(request)
+  } catch (error) {
+    return withNote(await makers.cpu('auto', threads), noGpu(refusal(error)))
+  }
+  const { backend: gpu, adapter } = found
+  let cpu: Backend | null = null
+  try {
+    if (adapter.isSoftware) throw new EngineError('backend-unavailable', `${adapter.name} is a software adapter.`)
+    gpu.checkFits(source)
+    const gpuRate = await makers.probe(gpu, source)
+    cpu = await makers.cpu('auto', threads)
+    const cpuRate = await makers.probe(cpu, source)
+    if (gpuRate <= cpuRate) {
+      throw new EngineError('backend-unavailable', `${adapter.name} is slower here.`, {
+        actual: `measured ${ratio(gpuRate / cpuRate)} times the CPU's speed`,
+      })
+    }
+    await cpu.dispose()
+    return withNote(gpu, `measured ${ratio(gpuRate / cpuRate)} times the CPU's speed`)
+  } catch (error) {
+    await gpu.dispose()
+    const reason = noGpu(refusal(error))
+    return withNote(cpu ?? (await makers.cpu('auto', threads)), reason)
+  }
+}
+
+export interface ChosenModel {
+  readonly model: LoadedModel
+  /** Takes the model to another backend; 'auto' is the other of CPU and graphics processor. Throws what loading throws. */
+  moveTo(request: BackendRequest): Promise<void>
+  /** Ends all sessions and frees the backends. */
+  dispose(): Promise<void>
+}
+
+/** Loads a model on the backend that `chooseBackend` finds. Throws what loading throws. */
+export async function loadChosen(
+  file: GgufModel,
+  request: BackendRequest,
+  options: { signal: CancelSignal; onProgress(fraction: number): void },
+  makers: BackendMakers = NODE_MAKERS,
+): Promise<ChosenModel> {
+  const { threads } = request
+  let current = await chooseBackend(file, request, makers)
+  const load = (backend: Backend): Promise<LoadedModel> =>
+    loadModel(file, backend, nodeEngineHost, {
+      ...options,
+      recover: async failure => withNote(await makers.cpu('auto', threads), failure.message),
+    })
+  let model: LoadedModel
+  try {
+    model = await load(current)
+  } catch (error) {
+    await current.dispose()
+    if (request.backend !== 'auto' || current.info.name !== 'webgpu') throw error
+    const reason = noGpu(refusal(error))
+    current = withNote(await makers.cpu('auto', threads), reason)
+    try {
+      model = await load(current)
+    } catch (cpuError) {
+      await current.dispose()
+      throw cpuError
+    }
+  }
+  const backends = new Set([current])
+  model.onMoved(backend => {
+    for (const earlier of backends) {
+      if (earlier === backend) continue
+      backends.delete(earlier)
+      void earlier.dispose().catch(() => {})
+    }
+    backends.add(backend)
+  })
+  return {
+    model,
+    async moveTo(target) {
+      const other = model.backend.name === 'webgpu' ? 'wasm' : 'webgpu'
+      const backend = await chooseBackend(
+        file,
+        { ...target, backend: target.backend === 'auto' ? other : target.backend },
+        makers,
+      )
+      try {
+        await model.moveTo(backend)
+      } catch (error) {
+        await backend.dispose()
+        throw error
+      }
+    },
+    async dispose() {
+      await model.dispose()
+      await Promise.all([...backends].map(backend => backend.dispose()))
+    },
+  }
+}
+
+/** The same backend with a reason in its description. */
+const withNote = (backend: Backend, note: string): Backend => ({
+  ...backend,
+  info: { ...backend.info, description: `${backend.info.description}; ${note}` },
+})
+
+const noGpu = (reason: string): string => `not the graphics processor: ${reason}`
+
+/** Why the graphics processor is out of the question, in one sentence; other errors are thrown on. */
+function refusal(error: unknown): string {
+  const codes = ['backend-unavailable', 'backend-failed', 'out-of-memory']
+  if (!(error instanceof EngineError) || !codes.includes(error.code)) throw error
+  const figures = [
+    ...(error.expected === undefined ? [] : [`needs ${error.expected}`]),
+    ...(error.actual === undefined ? [] : [error.actual.split('\n', 1)[0]!]),
+  ]
+  return `${error.message.replace(/\.$/, '')}${figures.length > 0 ? ` (${figures.join(', ')})` : ''}`
+}
+
+const ratio = (value: number): string => value.toFixed(value < 10 ? 1 : 0)

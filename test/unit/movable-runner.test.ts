@@ -1,0 +1,207 @@
+/** Sequences that move: a device lost at any moment of a reply, and a move on request, both without a trace in the text. */
+import { describe, expect, it } from 'vitest'
+import type { BackendInfo } from '../../engine/backends/backend.ts'
+import { type LoadedModel, loadModel } from '../../engine/engine.ts'
+import { EngineError } from '../../engine/errors.ts'
+import type { SamplingOptions } from '../../engine/sampling/sampler.ts'
+import type { GenerationEvent, Session, SessionInput } from '../../engine/session.ts'
+import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import {
+  createScriptedBackend,
+  reply,
+  type ScriptedBackend,
+  scriptedModelFile,
+} from '../conformance/scripted-backend.ts'
+import { BOS, characters, END, id } from '../conformance/tiny-tokenizer.ts'
+
+const LOST = new EngineError('backend-failed', 'The graphics processor was lost.')
+const text = (value: string): SessionInput => ({ kind: 'text', text: value, parseSpecial: false })
+const nothing: SessionInput = { kind: 'tokens', tokens: [] }
+const LINE = characters('the terns fly far over the sea and back again; '.repeat(4))
+
+interface Rig {
+  device: ScriptedBackend
+  host: ScriptedBackend
+  model: LoadedModel
+  moves: { name: string; failure: EngineError | null }[]
+}
+async function rig(next: (fed: readonly number[]) => number, canRecover = true): Promise<Rig> {
+  const device = createScriptedBackend({ samples: true })
+  const host = createScriptedBackend()
+  Object.assign(host.info, { description: 'the host' } satisfies Partial<BackendInfo>)
+  device.next = next
+  host.next = next
+  const model = await loadModel(scriptedModelFile(), device, nodeEngineHost, {
+    recover: async () => {
+      if (!canRecover) throw new Error('nowhere to go')
+      return host
+    },
+  })
+  const moves: Rig['moves'] = []
+  model.onMoved(({ info }, failure) => moves.push({ name: info.description, failure }))
+  return { device, host, model, moves }
+}
+
+async function write(
+  session: Session,
+  input: SessionInput,
+  sampling: SamplingOptions = {},
+  onText: (told: number) => void = () => {},
+) {
+  let shown = ''
+  let reason = ''
+  const tokens: number[] = []
+  await session.generate(input, sampling, {
+    onEvent: (event: GenerationEvent) => {
+      if (event.kind === 'text') {
+        shown += event.text
+        tokens.push(...event.tokens)
+        onText(tokens.length)
+      } else if (event.kind === 'finish') reason = event.reason
+    },
+  })
+  return { shown, tokens, reason }
+}
+
+describe('a device lost in mid-reply', () => {
+  it.each([1, 2, 3, 16, 17, 63, 64, 65, 66, 100, 150])('after %i tokens', async count => {
+    const { device, host, model, moves } = await rig(reply(2, [...LINE, END]))
+    const session = model.createSession()
+    const result = await write(session, text('x'), {}, told => {
+      if (told === count) device.deviceFailure = LOST
+    })
+    expect(result.tokens).toEqual(LINE)
+    expect(result.reason).toBe('end-of-text')
+    expect(moves).toEqual([{ name: 'the host', failure: LOST }])
+    expect(model.backend.description).toBe('the host')
+    expect(device.disposedRunners).toBe(1)
+    await write(session, nothing, { maxTokens: 0 })
+    expect([...host.states.values()]).toEqual([[BOS, id('x'), ...LINE]])
+  })
+
+  it('while it reads a prompt, which is not read twice to the listener', async () => {
+    const prompt = 'p'.repeat(100)
+    const { device, host, model } = await rig(reply(101, [id('a'), END]))
+    const session = model.createSession()
+    const done: number[] = []
+    let shown = ''
+    await session.generate(
+      text(prompt),
+      {},
+      {
+        onEvent: event => {
+          if (event.kind === 'prefill') {
+            if (event.tokensDone === 48) device.deviceFailure = LOST
+            done.push(event.tokensDone)
+          } else if (event.kind === 'text') shown += event.text
+        },
+      },
+    )
+    expect(shown).toBe('a')
+    expect(done).toEqual([...new Set(done)].sort((a, b) => a - b))
+    await write(session, nothing, { maxTokens: 0 })
+    expect([...host.states.values()]).toEqual([[BOS, ...characters(prompt), id('a')]])
+  })
+
+  it('with a stop string half written, and penalties that need single steps', async () => {
+    for (const sampling of [{ stop: ['</stop>'] }, { stop: ['</stop>'], frequencyPenalty: 1e-6 }]) {
+      const { device, host, model } = await rig(reply(2, [id('Hello'), id('ab</'), id('x</st'), id('op>yz'), id('!!')]))
+      device.beforeStep = () => {
+        if ([...device.states.values()].some(fed => fed.includes(id('Hello')))) device.deviceFailure = LOST
+      }
+      const session = model.createSession()
+      const result = await write(session, text('x'), sampling, told => {
+        if (told === 1) device.deviceFailure = LOST
+      })
+      expect(result).toMatchObject({ shown: 'Helloab</x', reason: 'stop-string' })
+      await write(session, nothing, { maxTokens: 0 })
+      expect([...host.states.values()]).toEqual([[BOS, id('x'), id('Hello'), id('ab</'), id('x')]])
+    }
+  })
+
+  it('takes the sessions that did nothing at the time along', async () => {
+    const { device, host, model } = await rig(reply(2, [...LINE, END]))
+    const idle = model.createSession()
+    await write(idle, text('y'), { maxTokens: 90 })
+    const empty = model.createSession()
+    const copy = await idle.clone()
+    device.deviceFailure = LOST
+    const busy = await write(model.createSession(), text('x'))
+    expect(busy.tokens).toEqual(LINE)
+    for (const session of [idle, copy]) expect((await write(session, nothing)).tokens).toEqual(LINE.slice(90))
+    expect((await write(empty, text('z'))).tokens).toEqual(LINE)
+    expect(host.states.size).toBe(4)
+    const bytes = await idle.serialize()
+    expect((await model.importSession(bytes)).tokenCount).toBe(idle.tokenCount)
+  })
+
+  it('is an error where there is nowhere to go', async () => {
+    const { device, model, moves } = await rig(reply(2, [...LINE, END]), false)
+    const session = model.createSession()
+    const failing = write(session, text('x'), {}, told => {
+      if (told === 5) device.deviceFailure = LOST
+    })
+    await expect(failing).rejects.toBe(LOST)
+    await expect(session.serialize()).rejects.toMatchObject({ code: 'backend-failed' })
+    expect(moves).toEqual([])
+  })
+
+  it('is not what other errors are taken for', async () => {
+    const { device, model, moves } = await rig(reply(2, [...LINE, END]))
+    device.beforeStep = () => {
+      throw new EngineError('tensor-not-finite', 'no numbers')
+    }
+    await expect(write(model.createSession(), text('x'))).rejects.toMatchObject({ code: 'tensor-not-finite' })
+    expect(moves).toEqual([])
+  })
+
+  it('does not count rows of an evaluation twice', async () => {
+    const { device, model } = await rig(() => END)
+    const rows: number[] = []
+    device.beforeStep = () => {
+      if (rows.length >= 32) device.deviceFailure = LOST
+    }
+    await model.evaluate([BOS, ...characters('x'.repeat(99))], {
+      onLogits: (_logits, first, count) => {
+        for (let t = 0; t < count; t++) rows.push(first + t)
+      },
+    })
+    expect(rows).toEqual(Array.from({ length: 100 }, (_, t) => t))
+  })
+})
+
+describe('a move on request', () => {
+  it('in mid-reply, there and back, changes nothing in the text', async () => {
+    const { device, host, model, moves } = await rig(reply(2, [...LINE, END]))
+    const session = model.createSession()
+    const other = model.createSession()
+    await write(other, text('y'), { maxTokens: 10 })
+    const pending: Promise<void>[] = []
+    const result = await write(session, text('x'), {}, told => {
+      if (told === 20) pending.push(model.moveTo(host))
+      if (told === 80) pending.push(model.moveTo(device))
+    })
+    await Promise.all(pending)
+    expect(result.tokens).toEqual(LINE)
+    expect(moves.map(({ failure }) => failure)).toEqual([null, null])
+    expect(host.states.size).toBe(0)
+    expect((await write(other, nothing)).tokens).toEqual(LINE.slice(10))
+    session.dispose()
+    other.dispose()
+    expect(device.states.size).toBe(0)
+    await model.dispose()
+    expect([device.disposedRunners, host.disposedRunners]).toEqual([2, 1])
+  })
+
+  it('leaves everything as it is when the other backend cannot load', async () => {
+    const { host, model, moves } = await rig(reply(2, [...LINE, END]))
+    host.load = async () => {
+      throw new EngineError('out-of-memory', 'too large')
+    }
+    const session = model.createSession()
+    await write(session, text('x'), { maxTokens: 3 })
+    await expect(model.moveTo(host)).rejects.toMatchObject({ code: 'out-of-memory' })
+    expect((await write(session, nothing)).tokens).toEqual(LINE.slice(3))
+    expect(moves).toEqual([])
+  })
+})
