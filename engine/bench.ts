@@ -91,12 +91,6 @@ export interface MeasurableRunner extends Runner {
 
 export const isMeasurable = (runner: Runner): runner is MeasurableRunner => 'runProducts' in runner
 
-type DecodeBatch = (states: RunnerState[], tokens: number[]) => MaybePromise<unknown>
-const decodeBatchOf = (runner: Runner): DecodeBatch | null =>
-  'decodeBatch' in runner && typeof runner.decodeBatch === 'function'
-    ? (runner.decodeBatch.bind(runner) as DecodeBatch)
-    : null
-
 const FIRST_TOKENS = 16
 /** Decoded before the rounds, so that kernels run as the host's compiler leaves them in the end. */
 const WARM_UP_TOKENS = 8
@@ -214,16 +208,16 @@ function roundOf(runner: Runner, state: RunnerState, source: ModelSource, host: 
       works.push({ stage: queuedStage(name), run: () => runner.decodeMany!(state, 1, queued) })
     }
   }
-  const decodeBatch = decodeBatchOf(runner)
-  if (decodeBatch) {
-    for (const sequences of batchSizes) {
+  if (runner.decodeBatch) {
+    const { decodeBatchMost = Number.POSITIVE_INFINITY } = runner
+    for (const sequences of batchSizes.filter(size => size <= decodeBatchMost)) {
       works.push({
         stage: batchStage(sequences),
         run: async () => {
           const states = Array.from({ length: sequences }, () => runner.createState())
           for (const token of variedTokens(BATCHED_STEPS, source)) {
             if (signal?.aborted) throw cancelled()
-            await decodeBatch(
+            await runner.decodeBatch!(
               states,
               states.map(() => token),
             )

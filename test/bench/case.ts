@@ -6,11 +6,12 @@ import { parseArgs } from 'node:util'
 import type { Backend } from '../../engine/backends/backend.ts'
 import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
 import { WebGpuRunner } from '../../engine/backends/webgpu/runner.ts'
-import { type BenchHost, benchModel, rateOf } from '../../engine/bench.ts'
+import { benchModel, rateOf } from '../../engine/bench.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { stateBytes } from '../../engine/model/config.ts'
 import type { GenerationEvent, SessionInput } from '../../engine/session.ts'
+import { benchHost } from '../../main/engine-process/bench-service.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
 import { createBackend } from '../../main/engine-process/node-backends.ts'
 import { openFile } from '../../main/engine-process/node-files.ts'
@@ -70,14 +71,8 @@ function measure(): Promise<Speed | Flatness | Resume | Kernels | Ops> {
 }
 
 async function speed(file: GgufModel): Promise<Speed> {
-  const host: BenchHost = {
-    clock: nodeEngineHost.clock,
-    yieldToHost: nodeEngineHost.yieldToHost,
-    rssBytes: () => process.memoryUsage.rss(),
-    peakRssBytes: () => process.resourceUsage().maxRSS * 1024,
-  }
-  const emptyRssBytes = host.rssBytes()
-  const figures = await benchModel(file, backend, host, {
+  const emptyRssBytes = benchHost.rssBytes()
+  const figures = await benchModel(file, backend, benchHost, {
     rounds: Number(values.rounds),
     decodeTokens: Number(values['decode-tokens']),
     prefillTokens: Number(values['prefill-tokens']),

@@ -48,7 +48,7 @@ What:
   --packing LIST         tq2_0 and tq1_0, of the random models (default: tq2_0)
   --backend NAME         wasm, webgpu or reference (default: wasm)
   --adapter NAME         for webgpu: auto, integrated, discrete or part of a name (default: auto)
-  --kernel NAME          auto, relaxed-simd, simd or scalar (default: auto)
+  --kernel NAME          auto, relaxed-simd-int16, relaxed-simd, simd or scalar (default: auto)
   --quick                about a minute: 370M and tern, one short round of each
 
 How long:
@@ -184,7 +184,7 @@ function readOptions(): Options {
   const { quick } = values
   const parts = list(values.parts ?? (values.peer === undefined ? ALL_PARTS.join() : ''))
   for (const part of parts) oneOf('parts', part, ALL_PARTS)
-  oneOf('kernel', values.kernel, ['auto', 'relaxed-simd', 'simd', 'scalar'])
+  oneOf('kernel', values.kernel, ['auto', 'relaxed-simd', 'relaxed-simd-int16', 'simd', 'scalar'])
   oneOf('backend', values.backend, ['wasm', 'webgpu', 'reference'])
   const cores = availableParallelism()
   return {

@@ -58,12 +58,13 @@ export function speedTables(lines: SpeedLine[]): string {
     ]),
   ])
   const products = table('Matrix products of a whole step, and reading the weights alone', [
-    ['model', 'threads', 'read GB/s', 'GEMV Gweights/s', 'GEMV GB/s', 'GEMM Gmac/s'],
+    ['model', 'threads', 'read GB/s', 'GEMV Gweights/s', 'GEMV GB/s', 'of a decode step', 'GEMM Gmac/s'],
     ...lines.map(line => [
       ...name(line),
       giga(line.memoryReadBytesPerSecond),
       giga(line.products?.gemvWeightsPerSecond),
       giga(line.products?.gemvBytesPerSecond),
+      productsShare(line),
       giga(line.products?.gemmMultiplyAddsPerSecond),
     ]),
   ])
@@ -83,6 +84,13 @@ export function speedTables(lines: SpeedLine[]): string {
     ]),
   ])
   return speed + products + memory + otherDecodes(lines)
+}
+
+/** How much of the time of a decode step the matrix products take by themselves. */
+function productsShare({ decodeTokensPerSecond, bytesReadPerToken, products }: SpeedLine): string {
+  if (!products) return '-'
+  const share = (decodeTokensPerSecond.median * bytesReadPerToken) / products.gemvBytesPerSecond.median
+  return `${(100 * share).toFixed(0)} %`
 }
 
 /** Ways to decode that only some backends have. */

@@ -29,6 +29,16 @@ describe.each(PAGES)('%s', page => {
   })
 })
 
+it('comments name only pages that exist', () => {
+  for (const file of globSync('{contract,engine,main,renderer,shaders,test}/**/*.{ts,tsx,mjs,css,wgsl}', {
+    cwd: ROOT,
+  })) {
+    for (const [path] of read(file).matchAll(/(?<!ggml )\bdocs\/[\w/-]+\.(?:md|png)/g)) {
+      expect(existsSync(join(ROOT, path)), `${file}: ${path}`).toBe(true)
+    }
+  }
+})
+
 it('every folder of sources stands in the map', () => {
   const map = read('docs/ARCHITECTURE.md')
   const folders = globSync(`{${FOLDERS.replaceAll('|', ',')}}/**/*.{ts,tsx,wgsl,py,md}`, { cwd: ROOT }).map(

@@ -37,7 +37,7 @@ export function defineConvert(
     .addOption(
       new Option(
         '--packing <type>',
-        'ternary weights: tq2_0 (2.06 bits, fastest to load) or tq1_0 (1.69 bits, smallest)',
+        'ternary weights: tq2_0 (2.06 bits, loads fastest) or tq1_0 (1.69 bits, smallest); both run equally fast',
       )
         .choices(['tq1_0', 'tq2_0'])
         .default('tq2_0'),
