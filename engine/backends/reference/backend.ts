@@ -6,6 +6,7 @@ import { cancelled, EngineError } from '../../errors.ts'
 import type { ModelConfig } from '../../model/config.ts'
 import { forward, head, type ModelWeights } from '../../model/forward.ts'
 import type { ModelSource } from '../../model/source.ts'
+import { checkStateShape } from '../../model/state-shape.ts'
 import { checkTokenIds } from '../../model/token-ids.ts'
 import type {
   Backend,
@@ -67,20 +68,8 @@ class ReferenceRunner implements Runner {
   }
 
   importState(state: RunnerState, portable: PortableState): void {
-    const values = this.valuesOf(state)
-    const { layerCount, stateWidth } = this.config
-    if (
-      portable.layerCount !== layerCount ||
-      portable.stateWidth !== stateWidth ||
-      portable.values.length !== values.length
-    ) {
-      throw new EngineError('state-mismatch', 'The state has another shape than the model.', {
-        expected: `${layerCount} x ${stateWidth} numbers`,
-        actual: `${portable.layerCount} x ${portable.stateWidth}, ${portable.values.length} numbers`,
-        remedy: 'Load the model that the state was made with.',
-      })
-    }
-    values.set(portable.values)
+    checkStateShape(this.config, portable)
+    this.valuesOf(state).set(portable.values)
   }
 
   async prefill(state: RunnerState, tokens: ArrayLike<number>, options: PrefillOptions): Promise<Float32Array | null> {

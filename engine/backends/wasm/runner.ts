@@ -5,6 +5,7 @@
 import { cancelled, EngineError } from '../../errors.ts'
 import type { Clock, Thread } from '../../host.ts'
 import { type ModelConfig, stateBytes } from '../../model/config.ts'
+import { checkStateShape } from '../../model/state-shape.ts'
 import { checkTokenIds } from '../../model/token-ids.ts'
 import type { PortableState, PrefillOptions, Runner, RunnerMemory, RunnerState } from '../backend.ts'
 import * as layout from './kernels/memory-layout.ts'
@@ -89,18 +90,7 @@ export class WasmRunner implements Runner {
   }
 
   importState(state: RunnerState, portable: PortableState): void {
-    const { layerCount, stateWidth } = this.config
-    if (
-      portable.layerCount !== layerCount ||
-      portable.stateWidth !== stateWidth ||
-      portable.values.length !== layerCount * stateWidth
-    ) {
-      throw new EngineError('state-mismatch', 'The state has another shape than the model.', {
-        expected: `${layerCount} x ${stateWidth} numbers`,
-        actual: `${portable.layerCount} x ${portable.stateWidth}, ${portable.values.length} numbers`,
-        remedy: 'Load the model that the state was made with.',
-      })
-    }
+    checkStateShape(this.config, portable)
     this.slotFloats(this.addressOf(state)).set(portable.values)
   }
 
