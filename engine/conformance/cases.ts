@@ -137,7 +137,7 @@ const ternaryMatmulCases = [
   ...(['lowest', 'highest', 'alternating'] as const).flatMap(q =>
     (['plus', 'minus', 'alternating'] as const).flatMap(codes =>
       [
-        { T: 1, K: 65_537, N: 33 },
+        { T: 1, K: 65_537, N: 17 },
         { T: 3, K: 65, N: 49 },
       ].map(shape => matmulCase(shape, q, codes)),
     ),
