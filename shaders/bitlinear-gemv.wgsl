@@ -5,19 +5,12 @@ const PLANES: u32 = 1u;
 const QUANTIZED_PLANES: u32 = 1u;
 alias RowSums = i32;
 
-@group(0) @binding(2) var<storage, read> input: array<vec4<f32>>; // [K]
 @group(0) @binding(6) var<storage, read_write> output: array<f32>; // [N]
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   var held = fetch_codes(group.x, 0u, lane);
-  var values: Values;
-  for (var i = 0u; i < ITEMS; i++) {
-    let vector = lane + i * WORKGROUP_SIZE;
-    if (vector < VECTORS) {
-      values[i] = input[vector];
-    }
-  }
+  var values = load_input(lane);
   if (HAS_NORM) {
     apply_norm(&values, lane);
   }

@@ -6,8 +6,6 @@ struct Chunk {
   token_count: u32,
   // 0, but only at run time: what `rounded` hides behind.
   opaque_zero: u32,
-  logits_rows: u32,
-  unused: u32,
 }
 @group(0) @binding(1) var<uniform> chunk: Chunk; // token count and the opaque zero
 

@@ -13,6 +13,7 @@ struct Dispatch {
   weight_scales: vec4<f32>,
 }
 @group(0) @binding(0) var<uniform> dispatch: Dispatch; // rows and scales of this buffer
+@group(0) @binding(2) var<storage, read> input: array<vec4<f32>>; // [K], or more where the kernel says so
 @group(0) @binding(3) var<storage, read> norm: array<vec4<f32>>; // [K] of the RMSNorm before; anything without one
 @group(0) @binding(4) var<storage, read> in_norms: array<vec4<f32>>; // [QUANTIZED_PLANES, K]
 @group(0) @binding(5) var<storage, read> codes: array<u32>; // [PLANES, row_count, WORDS]
@@ -57,6 +58,18 @@ fn fetch_codes(group: u32, batch: u32, lane: u32) -> Codes {
     }
   }
   return held;
+}
+
+// A lane's part of the input.
+fn load_input(lane: u32) -> Values {
+  var values: Values;
+  for (var i = 0u; i < ITEMS; i++) {
+    let vector = lane + i * WORKGROUP_SIZE;
+    if (vector < VECTORS) {
+      values[i] = input[vector];
+    }
+  }
+  return values;
 }
 
 // RMSNorm with the model's epsilon.

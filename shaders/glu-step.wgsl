@@ -1,22 +1,16 @@
-// Decode, third quarter of a block: RMSNorm, quantisation, BitLinear gate_up, silu(gate) * up.
+// Decode, third quarter of a block: RMSNorm, quantisation, BitLinear gate_up, silu(gate) * up. The input is the
+// hidden state.
 
 const PLANES: u32 = 2u;
 const QUANTIZED_PLANES: u32 = 1u;
 alias RowSums = vec2<i32>;
 
-@group(0) @binding(2) var<storage, read> hidden_state: array<vec4<f32>>; // [D]
 @group(0) @binding(6) var<storage, read_write> gated: array<f32>; // [I]
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   var held = fetch_codes(group.x, 0u, lane);
-  var values: Values;
-  for (var i = 0u; i < ITEMS; i++) {
-    let vector = lane + i * WORKGROUP_SIZE;
-    if (vector < VECTORS) {
-      values[i] = hidden_state[vector];
-    }
-  }
+  var values = load_input(lane);
   apply_norm(&values, lane);
   let scale = quantize_input(&values, lane).x;
 

@@ -1,5 +1,6 @@
 // Decode, first quarter of a block: RMSNorm, three quantisations, BitLinear i, f and g, and the MLGRU update of the
-// recurrent state. Writes the new state into the next slot of the ring, and g, h and sigmoid(h) for the output gate.
+// recurrent state. Writes the new state into the next slot of the ring, and g, h and sigmoid(h) for the output gate. The input
+// is the hidden state.
 
 const PLANES: u32 = 3u;
 const QUANTIZED_PLANES: u32 = 3u;
@@ -11,7 +12,6 @@ struct Step {
   token: u32,
 }
 
-@group(0) @binding(2) var<storage, read> hidden_state: array<vec4<f32>>; // [D]
 @group(0) @binding(6) var<storage, read> lower_bounds: array<f32>; // [L, E], zero where there is none
 @group(0) @binding(7) var<storage, read> step: Step;
 @group(0) @binding(8) var<storage, read_write> states: array<f32>; // [RING, L, E]
@@ -20,13 +20,7 @@ struct Step {
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   var held = fetch_codes(group.x, 0u, lane);
-  var values: Values;
-  for (var i = 0u; i < ITEMS; i++) {
-    let vector = lane + i * WORKGROUP_SIZE;
-    if (vector < VECTORS) {
-      values[i] = hidden_state[vector];
-    }
-  }
+  var values = load_input(lane);
   apply_norm(&values, lane);
   let scales = quantize_input(&values, lane).xyz;
 

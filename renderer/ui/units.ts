@@ -53,8 +53,6 @@ export function formatParameters(count: Measured): string {
   return grouped.format(count)
 }
 
-export const formatCount = (count: Measured): string => (missing(count) ? DASH : grouped.format(count))
-
 export const formatPercent = (fraction: Measured): string =>
   missing(fraction) ? DASH : `${grouped.format(fraction * 100)}${NO_BREAK_SPACE}%`
 

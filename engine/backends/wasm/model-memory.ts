@@ -10,21 +10,6 @@ import { MODEL_NAMES } from '../../model/tensor-names.ts'
 import * as layout from './kernels/memory-layout.ts'
 import { AddressSpace, MAXIMUM_MEMORY_BYTES, matrixBytes, paddedRows, repackScratchBytes } from './kernels.ts'
 
-/** A ternary matrix in memory: rows [firstRow, firstRow + rows) of a tensor of the file. */
-export interface MatrixPlace {
-  address: number
-  tensor: string
-  firstRow: number
-  rows: number
-  inputs: number
-}
-
-/** A float32 vector in memory, and the word of a record that holds its address. */
-export interface VectorPlace {
-  address: number
-  length: number
-}
-
 export interface ModelMemory {
   /** Header to scratch; states follow. */
   totalBytes: number

@@ -240,7 +240,7 @@ class CommandBuilder {
     for (const block of weights.blocks) {
       commands.push(
         ...(await this.gemv('mlgru-step', block.mlgruIfg, ring, {
-          hidden_state: scratch.hiddenState,
+          input: scratch.hiddenState,
           norm: block.mlgruNorm,
           lower_bounds: weights.lowerBounds,
           step: scratch.step,
@@ -252,7 +252,7 @@ class CommandBuilder {
           block.mlgruO,
           {},
           {
-            gates: scratch.stepGates,
+            input: scratch.stepGates,
             norm: block.mlgruOutNorm,
             hidden_state: scratch.hiddenState,
           },
@@ -262,7 +262,7 @@ class CommandBuilder {
           block.gluGateUp,
           {},
           {
-            hidden_state: scratch.hiddenState,
+            input: scratch.hiddenState,
             norm: block.gluNorm,
             gated: scratch.gated,
           },
