@@ -3,7 +3,7 @@
  * `node test/fake-host.ts [--port N] [--renderer DIRECTORY]`. A message with CRASH ends the engine process, FAIL fails.
  */
 import { parseArgs } from 'node:util'
-import { runBrowserShell } from '../main/headless/browser-shell.ts'
+import { runBrowserShell } from '../main/browser-shell/browser-shell.ts'
 
 const { values } = parseArgs({ options: { port: { type: 'string' }, renderer: { type: 'string' } } })
 await runBrowserShell({

@@ -3,7 +3,7 @@
  * its sources: the WASM kernels, and the window for the end-to-end tests. Finds the software GPU of the WebGPU tests.
  */
 import { existsSync } from 'node:fs'
-import { ensureWindow } from '../main/headless/window-bundle.ts'
+import { ensureWindow } from '../main/browser-shell/window-bundle.ts'
 import { findSoftwareDriver } from './software-driver.ts'
 import { DRIVER_VARIABLE } from './webgpu-backend.ts'
 

@@ -9,7 +9,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { underNode24 } from '../main/headless/node24.mjs'
+import { underNode24 } from '../main/launcher/node24.mjs'
 import { installSoftwareDriver } from './install-software-driver.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))

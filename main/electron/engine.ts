@@ -1,6 +1,6 @@
 /** Starts the engine as Electron's utility process. */
 import { utilityProcess } from 'electron'
-import type { EngineProcess, SpawnEngineProcess } from '../engine-process/supervisor.ts'
+import type { EngineProcess, SpawnEngineProcess } from '../host/supervisor.ts'
 
 /** `entry` is the built engine-process.js. Only after `ready`. */
 export function utilityEngineProcess(entry: string): SpawnEngineProcess {

@@ -1,8 +1,8 @@
 /** Electron's main process: one instance, one window, one engine process. Everything else is in main/services. */
 import { basename, join } from 'node:path'
 import { app, BrowserWindow } from 'electron'
-import { createAppHost } from '../services/app-service.ts'
-import { parseStartOptions } from '../services/start-options.ts'
+import { createAppHost } from '../host/app-service.ts'
+import { parseStartOptions } from '../host/start-options.ts'
 import { utilityEngineProcess } from './engine.ts'
 import { setMenu } from './menu.ts'
 import { CHROMIUM_SWITCHES } from './policy.ts'

@@ -3,7 +3,7 @@
  * values, so that every rule can be tested without it.
  */
 import type { BrowserWindowConstructorOptions } from 'electron'
-import { resolveWindowFile, securityHeaders, type WindowFile } from '../services/window-files.ts'
+import { resolveWindowFile, securityHeaders, type WindowFile } from '../host/window-files.ts'
 
 export const APP_SCHEME = 'tern'
 export const APP_ORIGIN = `${APP_SCHEME}://app`

@@ -14,7 +14,7 @@ import {
   type WebContents,
 } from 'electron'
 import type { Transport } from '../../contract/rpc.ts'
-import type { AppHost } from '../services/app-service.ts'
+import type { AppHost } from '../host/app-service.ts'
 import { CONNECT_CHANNEL, PORT_CHANNEL } from './channels.ts'
 import {
   APP_SCHEME,

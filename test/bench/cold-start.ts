@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const TERN = fileURLToPath(new URL('../../main/headless/tern.mjs', import.meta.url))
+const TERN = fileURLToPath(new URL('../../main/launcher/tern.mjs', import.meta.url))
 
 export interface ColdStart {
   threads: number

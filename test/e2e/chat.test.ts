@@ -11,7 +11,7 @@ const START_TIMEOUT_MS = 90_000
 
 /** `npm start -- --browser --no-open`, up to the address that it prints. */
 async function startShell(): Promise<{ process: ChildProcess; url: string }> {
-  const child = spawn(process.execPath, ['main/headless/start.mjs', '--browser', '--no-open'], {
+  const child = spawn(process.execPath, ['main/launcher/start.mjs', '--browser', '--no-open'], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
   })

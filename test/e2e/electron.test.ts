@@ -4,10 +4,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { forkEngineProcess } from '../../main/engine-process/fork-engine-process.ts'
-import { createSupervisor } from '../../main/engine-process/supervisor.ts'
-import { electronObstacle, findElectronBinary } from '../../main/headless/electron-binary.ts'
-import { ensureElectronBundles } from '../../main/headless/window-bundle.ts'
+import { ensureElectronBundles } from '../../main/browser-shell/window-bundle.ts'
+import { forkEngineProcess } from '../../main/host/fork-engine-process.ts'
+import { createSupervisor } from '../../main/host/supervisor.ts'
+import { electronObstacle, findElectronBinary } from '../../main/launcher/electron-binary.ts'
 import { chooseSoftwareAdapter, noWebGpuReason } from '../webgpu-backend.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))

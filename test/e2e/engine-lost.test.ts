@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import WebSocket from 'ws'
 import { type AppApi, appApi, type ChatEvent, type ChatMessage, type EngineStatus } from '../../contract/app-api.ts'
 import { type Client, createClient } from '../../contract/rpc.ts'
-import { type BrowserShell, startBrowserShell } from '../../main/headless/browser-shell.ts'
+import { type BrowserShell, startBrowserShell } from '../../main/browser-shell/browser-shell.ts'
 
 let shell: BrowserShell
 let socket: WebSocket

@@ -7,7 +7,7 @@ import { appApi, type Chat, type ChatEvent, type ChatMessage, type EngineStatus 
 import { TernError } from '../../contract/errors.ts'
 import { type Server, serve, type Transport } from '../../contract/rpc.ts'
 import type { EngineMemory, GenerationStats, LoadedModel } from '../../contract/schemas.ts'
-import { startWindowServer } from '../../main/headless/server.ts'
+import { startWindowServer } from '../../main/browser-shell/server.ts'
 
 const MIB = 1024 * 1024
 const BUILT_WINDOW = fileURLToPath(new URL('../../out/renderer', import.meta.url))

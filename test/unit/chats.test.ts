@@ -5,9 +5,9 @@ import type { EngineApi } from '../../contract/engine-api.ts'
 import { engineApi } from '../../contract/engine-api.ts'
 import { TernError, toErrorData } from '../../contract/errors.ts'
 import { type Client, createClient, createTransportPair, type Server, serve } from '../../contract/rpc.ts'
-import type { EngineConnection } from '../../main/engine-process/supervisor.ts'
-import { type ChatStore, createMemoryChatStore } from '../../main/services/chat-store.ts'
-import { type Chats, createChats } from '../../main/services/chats.ts'
+import type { EngineConnection } from '../../main/host/supervisor.ts'
+import { type ChatStore, createMemoryChatStore } from '../../main/services/chats/chat-store.ts'
+import { type Chats, createChats } from '../../main/services/chats/chats.ts'
 import { createFakeEngine, FAKE_COMMANDS, type FakeEngine, type FakeEngineOptions } from '../fake-engine.ts'
 
 /** An engine that can be lost and comes back empty, as a new process would. */

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import goldens from '../golden/data/tern-98m/golden.json' with { type: 'json' }
 import { chooseSoftwareAdapter, noWebGpuReason } from '../webgpu-backend.ts'
 
-const launcher = fileURLToPath(new URL('../../main/headless/tern.mjs', import.meta.url))
+const launcher = fileURLToPath(new URL('../../main/launcher/tern.mjs', import.meta.url))
 if (noWebGpuReason === null) chooseSoftwareAdapter()
 
 /** The driver prints to stderr what it likes. */

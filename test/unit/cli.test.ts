@@ -9,7 +9,7 @@ import packageJson from '../../package.json' with { type: 'json' }
 import goldens from '../golden/data/tern-98m/golden.json' with { type: 'json' }
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const launcher = join(root, 'main/headless/tern.mjs')
+const launcher = join(root, 'main/launcher/tern.mjs')
 const checkpoints = join(root, 'test/golden/data')
 const folder = mkdtempSync(join(tmpdir(), 'tern-cli-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

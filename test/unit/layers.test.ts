@@ -80,7 +80,7 @@ const RULES: Rule[] = [
       ['engine/engine.ts', `import fs from "fs"`],
       ['engine/formats/gguf.ts', `const { app } = await import('electron')`],
       ['engine/session.ts', `import type { Chat } from '../contract/app-api.ts'`],
-      ['engine/session.ts', `import { x } from '../main/services/chats.ts'`],
+      ['engine/session.ts', `import { x } from '../main/services/chats/chats.ts'`],
       ['engine/session.ts', `export * from '../renderer/app/main.tsx'`],
       ['engine/session.ts', `import lodash from 'lodash'`],
       ['engine/session.ts', `const worker = new URL('../main/x.ts', import.meta.url)`],
@@ -125,7 +125,7 @@ const RULES: Rule[] = [
     mustRefuse: [
       ['renderer/app/main.tsx', `import { ipcRenderer } from 'electron'`],
       ['renderer/app/main.tsx', `import path from 'node:path'`],
-      ['renderer/stores/chats.ts', `import { titleOf } from '../../main/services/chats.ts'`],
+      ['renderer/stores/chats.ts', `import { titleOf } from '../../main/services/chats/chats.ts'`],
       ['renderer/stores/chats.ts', `import('../../engine/errors.ts')`],
     ],
   },
@@ -146,24 +146,25 @@ const RULES: Rule[] = [
       inFolder(target, 'engine') &&
       target !== BUILD_SCRIPT,
     mustRefuse: [
-      ['main/services/chats.ts', `import { EngineError } from '../../engine/errors.ts'`],
-      ['main/headless/cli/run.ts', `const { loadModel } = await import('../../../engine/engine.ts')`],
+      ['main/services/chats/chats.ts', `import { EngineError } from '../../../engine/errors.ts'`],
+      ['main/cli/run.ts', `const { loadModel } = await import('../../engine/engine.ts')`],
     ],
   },
   {
     name: '8. only main/electron imports Electron',
     breaks: (file, { kind }) => inFolder(file, 'main') && !inFolder(file, 'main/electron') && kind === 'electron',
     mustRefuse: [
-      ['main/services/chats.ts', `import { app } from 'electron'`],
-      ['main/headless/start.ts', `import type { App } from 'electron/main'`],
+      ['main/services/chats/chats.ts', `import { app } from 'electron'`],
+      ['main/launcher/start.ts', `import type { App } from 'electron/main'`],
       ['main/engine-process/entry.ts', `import 'electron'`],
     ],
   },
   {
     name: '8b. services and engine-process do not know the shells',
     breaks: (file, { target }) =>
-      inFolder(file, 'main/services', 'main/engine-process') && inFolder(target, 'main/headless', 'main/electron'),
-    mustRefuse: [['main/services/chats.ts', `import { openBrowser } from '../headless/open-browser.ts'`]],
+      inFolder(file, 'main/services', 'main/engine-process') &&
+      inFolder(target, 'main/browser-shell', 'main/cli', 'main/launcher', 'main/electron'),
+    mustRefuse: [['main/services/chats/chats.ts', `import { openBrowser } from '../../browser-shell/open-browser.ts'`]],
   },
   {
     name: '9. nothing imports .wgsl: the host reads the files that shaders/index.ts lists and passes the texts on',
@@ -189,7 +190,7 @@ const RULES: Rule[] = [
     name: '10. the product does not import test, training or gateware',
     breaks: (file, { target, kind }) =>
       inFolder(file, ...PRODUCT) && kind === 'file' && inFolder(target, 'test', 'training', 'gateware'),
-    mustRefuse: [['main/headless/start.ts', `import { createFakeEngine } from '../../test/fake-engine.ts'`]],
+    mustRefuse: [['main/launcher/start.ts', `import { createFakeEngine } from '../../test/fake-engine.ts'`]],
   },
   {
     name: 'AssemblyScript kernels import kernels only',

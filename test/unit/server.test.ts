@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import WebSocket from 'ws'
-import { judgeRequest, sameSecret } from '../../main/headless/request-guard.ts'
-import { startWindowServer, type WindowServer } from '../../main/headless/server.ts'
-import { MAX_MESSAGE_BYTES } from '../../main/headless/websocket-transport.ts'
-import { resolveWindowFile, securityHeaders } from '../../main/services/window-files.ts'
+import { judgeRequest, sameSecret } from '../../main/browser-shell/request-guard.ts'
+import { startWindowServer, type WindowServer } from '../../main/browser-shell/server.ts'
+import { MAX_MESSAGE_BYTES } from '../../main/browser-shell/websocket-transport.ts'
+import { resolveWindowFile, securityHeaders } from '../../main/host/window-files.ts'
 
 let folder: string
 let server: WindowServer

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, vi } from 'vitest'
-import { electronObstacle, findElectronBinary } from '../../main/headless/electron-binary.ts'
-import { endWithNpm } from '../../main/headless/end-with-npm.ts'
-import { noBrowserReason } from '../../main/headless/open-browser.ts'
-import { parseStartOptions } from '../../main/services/start-options.ts'
+import { endWithNpm } from '../../main/browser-shell/end-with-npm.ts'
+import { noBrowserReason } from '../../main/browser-shell/open-browser.ts'
+import { parseStartOptions } from '../../main/host/start-options.ts'
+import { electronObstacle, findElectronBinary } from '../../main/launcher/electron-binary.ts'
 
 describe('options', () => {
   it('have defaults, and are read', () => {
@@ -111,7 +111,7 @@ describe('the browser shell as users start it', () => {
 
 describe('what npm started', () => {
   const script = `
-    const { endWithNpm } = await import(${JSON.stringify(new URL('../../main/headless/end-with-npm.ts', import.meta.url))})
+    const { endWithNpm } = await import(${JSON.stringify(new URL('../../main/browser-shell/end-with-npm.ts', import.meta.url))})
     endWithNpm()
     process.on('SIGTERM', () => { console.log('asked to end'); process.exit() })
     setInterval(() => {}, 1000)

@@ -3,14 +3,14 @@ import { describe, expect, it, vi } from 'vitest'
 import { engineApi } from '../../contract/engine-api.ts'
 import { TernError, toErrorData } from '../../contract/errors.ts'
 import { serve } from '../../contract/rpc.ts'
-import { forkEngineProcess } from '../../main/engine-process/fork-engine-process.ts'
+import { forkEngineProcess } from '../../main/host/fork-engine-process.ts'
 import {
   createSupervisor,
   type EngineProcess,
   type ProcessExit,
   type Supervisor,
   type SupervisorTiming,
-} from '../../main/engine-process/supervisor.ts'
+} from '../../main/host/supervisor.ts'
 import { createFakeEngine } from '../fake-engine.ts'
 
 const MODEL = { path: '/models/fake.gguf', name: 'fake.gguf', backend: 'auto' as const }

@@ -1,8 +1,8 @@
 /** `tern selftest`: does a backend of this machine compute what it should? */
 import type { Command } from 'commander'
-import type { EngineApi } from '../../../contract/engine-api.ts'
-import type { StreamEvent } from '../../../contract/rpc.ts'
-import type { BackendInfo } from '../../../contract/schemas.ts'
+import type { EngineApi } from '../../contract/engine-api.ts'
+import type { StreamEvent } from '../../contract/rpc.ts'
+import type { BackendInfo } from '../../contract/schemas.ts'
 import type { CommandContext } from './command-context.ts'
 import { follow, modelPath } from './model.ts'
 import { addModelOptions, backendRequest, type ModelOptions } from './options.ts'

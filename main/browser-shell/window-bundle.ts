@@ -41,7 +41,7 @@ export function ensureWindow(): Promise<void> {
         vite,
         'build',
         '--config',
-        'main/headless/window.vite.config.ts',
+        'main/browser-shell/window.vite.config.ts',
         '--outDir',
         `${ROOT}${temporary}`,
       ])

@@ -1,11 +1,11 @@
 /** Answers the window: the app's contract over chats and the engine's supervisor. The same for Electron and the browser. */
 import { type AppApi, type AppInfo, appApi } from '../../contract/app-api.ts'
 import { type Handlers, type Server, serve, type Transport } from '../../contract/rpc.ts'
-import type { SpawnEngineProcess, SupervisorTiming } from '../engine-process/supervisor.ts'
-import { createSupervisor, type ModelRequest, type Supervisor } from '../engine-process/supervisor.ts'
-import { createMemoryChatStore } from './chat-store.ts'
-import { type Chats, createChats } from './chats.ts'
-import { watchEngineMemory } from './engine-memory.ts'
+import { createMemoryChatStore } from '../services/chats/chat-store.ts'
+import { type Chats, createChats } from '../services/chats/chats.ts'
+import { watchEngineMemory } from '../services/telemetry/engine-memory.ts'
+import type { SpawnEngineProcess, SupervisorTiming } from './supervisor.ts'
+import { createSupervisor, type ModelRequest, type Supervisor } from './supervisor.ts'
 
 export interface AppHostOptions {
   info: AppInfo

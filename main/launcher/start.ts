@@ -1,12 +1,12 @@
 /** `npm start`: Tern in Electron's window, or, where that cannot be, in the browser, with one line that says why. */
 import { fileURLToPath } from 'node:url'
 import { TernError } from '../../contract/errors.ts'
-import { parseStartOptions, START_HELP, type StartOptions } from '../services/start-options.ts'
-import { runBrowserShell } from './browser-shell.ts'
+import { runBrowserShell } from '../browser-shell/browser-shell.ts'
+import { endWithNpm } from '../browser-shell/end-with-npm.ts'
+import { ensureElectronBundles, ensureWindow } from '../browser-shell/window-bundle.ts'
+import { parseStartOptions, START_HELP, type StartOptions } from '../host/start-options.ts'
 import { electronObstacle, ensureElectronBinary } from './electron-binary.ts'
-import { endWithNpm } from './end-with-npm.ts'
 import { endAs, runInherited } from './node24.mjs'
-import { ensureElectronBundles, ensureWindow } from './window-bundle.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 /** Electron that ends with an error within this time never showed a window. */

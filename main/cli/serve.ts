@@ -32,9 +32,9 @@ export function defineServe(program: Command, run: (options: ServeOptions) => Pr
 export async function serve(options: ServeOptions, context: CommandContext): Promise<number> {
   await context.prepareBackend(options.backend)
   const [{ runBrowserShell }, { ensureWindow }, { endWithNpm }] = await Promise.all([
-    import('../browser-shell.ts'),
-    import('../window-bundle.ts'),
-    import('../end-with-npm.ts'),
+    import('../browser-shell/browser-shell.ts'),
+    import('../browser-shell/window-bundle.ts'),
+    import('../browser-shell/end-with-npm.ts'),
   ])
   endWithNpm()
   await ensureWindow()

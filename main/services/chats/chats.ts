@@ -4,12 +4,12 @@
  * stores through ChatStore only, and never looks into a state.
  */
 import { randomUUID } from 'node:crypto'
-import type { Chat, ChatEvent, ChatMessage, ChatSummary } from '../../contract/app-api.ts'
-import type { GenerationEvent, SessionInput } from '../../contract/engine-api.ts'
-import { TernError, toErrorData } from '../../contract/errors.ts'
-import type { AbortSignalLike } from '../../contract/rpc.ts'
-import type { FinishReason, GenerationStats, Sampling } from '../../contract/schemas.ts'
-import type { EngineConnection } from '../engine-process/supervisor.ts'
+import type { Chat, ChatEvent, ChatMessage, ChatSummary } from '../../../contract/app-api.ts'
+import type { GenerationEvent, SessionInput } from '../../../contract/engine-api.ts'
+import { TernError, toErrorData } from '../../../contract/errors.ts'
+import type { AbortSignalLike } from '../../../contract/rpc.ts'
+import type { FinishReason, GenerationStats, Sampling } from '../../../contract/schemas.ts'
+import type { EngineConnection } from '../../host/supervisor.ts'
 import { createAppendBatch } from './append-batch.ts'
 import type { ChatStore, SnapshotPoint, StoredChat } from './chat-store.ts'
 

@@ -1,5 +1,5 @@
 /** Errors as people and programs read them on a command line. Never a stack, unless TERN_DEBUG is set. */
-import { toErrorData } from '../../../contract/errors.ts'
+import { toErrorData } from '../../contract/errors.ts'
 import type { CommandContext } from './command-context.ts'
 import { writeJson } from './terminal.ts'
 

@@ -2,9 +2,9 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { SessionInput } from '../../../contract/engine-api.ts'
-import { TernError } from '../../../contract/errors.ts'
-import type { BackendInfo, EngineMemory, LoadedModel, Sampling } from '../../../contract/schemas.ts'
+import type { SessionInput } from '../../contract/engine-api.ts'
+import { TernError } from '../../contract/errors.ts'
+import type { BackendInfo, EngineMemory, LoadedModel, Sampling } from '../../contract/schemas.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
 import { generateReply, type Reply } from './generation.ts'
 import { loadModel } from './model.ts'
@@ -164,7 +164,7 @@ async function readState(path: string): Promise<Uint8Array> {
 
 /** Whole or not at all: a state that is there already is lost to no full disk. */
 async function writeState(path: string, state: Uint8Array): Promise<void> {
-  const { createSink } = await import('../../engine-process/node-files.ts')
+  const { createSink } = await import('../engine-process/node-files.ts')
   const sink = await createSink(resolve(path))
   await sink.write(state)
   await sink.finish()

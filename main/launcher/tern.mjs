@@ -9,7 +9,7 @@ import { underNode24 } from './node24.mjs'
 
 await underNode24(import.meta.url, async () => {
   useCompileCache()
-  const { main } = await import('./cli.ts')
+  const { main } = await import('../cli/cli.ts')
   process.exitCode = await main(process.argv.slice(2), { compileKernels })
 })
 

@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net'
 import { WebSocketServer } from 'ws'
 import { TernError } from '../../contract/errors.ts'
 import type { Server as RpcServer, Transport } from '../../contract/rpc.ts'
-import { resolveWindowFile, securityHeaders } from '../services/window-files.ts'
+import { resolveWindowFile, securityHeaders } from '../host/window-files.ts'
 import { judgeRequest, sameSecret } from './request-guard.ts'
 import { MAX_MESSAGE_BYTES, webSocketTransport } from './websocket-transport.ts'
 

@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url'
 import type { EngineProcess, SpawnEngineProcess } from './supervisor.ts'
 
 /** `entry` is run by this process's own Node; the engine's by default. */
-export function forkEngineProcess(entry: URL = new URL('./entry.ts', import.meta.url)): SpawnEngineProcess {
+export function forkEngineProcess(
+  entry: URL = new URL('../engine-process/entry.ts', import.meta.url),
+): SpawnEngineProcess {
   return (): EngineProcess => {
     const child = fork(fileURLToPath(entry), [], {
       // Structured clone: Uint8Array crosses as bytes.

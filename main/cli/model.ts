@@ -1,15 +1,15 @@
 /** Loads a model through the engine's contract, for the commands that need one. */
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { EngineApi } from '../../../contract/engine-api.ts'
-import type { Client, StreamEvent, StreamParams } from '../../../contract/rpc.ts'
-import type { LoadedModel } from '../../../contract/schemas.ts'
+import type { EngineApi } from '../../contract/engine-api.ts'
+import type { Client, StreamEvent, StreamParams } from '../../contract/rpc.ts'
+import type { LoadedModel } from '../../contract/schemas.ts'
 import type { CommandContext } from './command-context.ts'
 import { backendRequest, type ModelOptions } from './options.ts'
 import { startProgress } from './terminal.ts'
 
 /** The model that ships with Tern. */
-export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL('../../../models/tern-98m.gguf', import.meta.url))
+export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL('../../models/tern-98m.gguf', import.meta.url))
 
 /** A path as the user gave it, the embedded model by default. */
 export const modelPath = (given: string | undefined): string =>

@@ -9,7 +9,7 @@ import { type EngineApi, engineApi } from '../../contract/engine-api.ts'
 import { TernError, type TernErrorData, toErrorData } from '../../contract/errors.ts'
 import { type AbortSignalLike, type Client, createClient, type Transport } from '../../contract/rpc.ts'
 import type { BackendInfo, BackendRequest } from '../../contract/schemas.ts'
-import { type ControlMessage, parseControl } from './control.ts'
+import { type ControlMessage, parseControl } from '../engine-process/control.ts'
 
 export interface ProcessExit {
   code: number | null

@@ -2,7 +2,7 @@
  * What ends a command before its time: Ctrl-C, a request to terminate, a reader of stdout that went away. The first asks
  * the work to stop and clean up; a second Ctrl-C ends the process at once.
  */
-import { TernError } from '../../../contract/errors.ts'
+import { TernError } from '../../contract/errors.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface Interrupts {

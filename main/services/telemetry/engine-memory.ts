@@ -1,7 +1,7 @@
 /** Samples the engine's memory for whoever watches; samples nothing while nobody does. */
-import type { AbortSignalLike } from '../../contract/rpc.ts'
-import type { EngineMemory } from '../../contract/schemas.ts'
-import type { EngineAccess } from './chats.ts'
+import type { AbortSignalLike } from '../../../contract/rpc.ts'
+import type { EngineMemory } from '../../../contract/schemas.ts'
+import type { EngineAccess } from '../chats/chats.ts'
 
 const SAMPLE_INTERVAL_MS = 500
 

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import { TernError } from '../../../contract/errors.ts'
+import { TernError } from '../../contract/errors.ts'
 import type { CommandContext } from './command-context.ts'
 import { follow } from './model.ts'
 import { formatBytes, formatMs, startProgress, writeJson } from './terminal.ts'

@@ -6,8 +6,8 @@ import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { BackendRequest } from '../../contract/schemas.ts'
 import packageJson from '../../package.json' with { type: 'json' }
-import { forkEngineProcess } from '../engine-process/fork-engine-process.ts'
-import { createAppHost } from '../services/app-service.ts'
+import { createAppHost } from '../host/app-service.ts'
+import { forkEngineProcess } from '../host/fork-engine-process.ts'
 import { noBrowserReason, openBrowser } from './open-browser.ts'
 import { startWindowServer } from './server.ts'
 
