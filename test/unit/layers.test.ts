@@ -15,7 +15,7 @@ const PRODUCT = ['contract', 'engine', 'main', 'renderer', 'shaders']
 /** A build script of the repository that lives beside its sources; it runs before the product and is no part of it. */
 const BUILD_SCRIPT = 'engine/backends/wasm/build-kernels.mjs'
 /** Libraries that the pure engine may use. */
-const ENGINE_LIBRARIES = ['valibot', '@huggingface/tokenizers', '@huggingface/jinja', '@noble/hashes']
+const ENGINE_LIBRARIES = ['valibot', '@huggingface/tokenizers', '@huggingface/jinja']
 /** What an AssemblyScript kernel may import: other kernels. */
 const isKernel = (file: string) => file.startsWith('engine/backends/wasm/kernels/')
 
