@@ -9,6 +9,7 @@ import type { GgufModel } from './formats/gguf.ts'
 import type { CancelSignal, Clock, CreateSha256, YieldToHost } from './host.ts'
 import { stateBytes } from './model/config.ts'
 import { checkTokenIds } from './model/token-ids.ts'
+import { causeOf, type ModelEventListener, ModelEvents } from './model-events.ts'
 import { MovableRunner, type Recover } from './movable-runner.ts'
 import { RecurrentSession, type Session, type SessionContext } from './session.ts'
 import { hashModel, hashTokenizer, type ModelIdentity } from './state/identity.ts'
@@ -58,13 +59,11 @@ export interface LoadedModel {
    * Throws what loading throws: then nothing has changed. The backend before it is the caller's to dispose.
    */
   moveTo(backend: Backend, options?: LoadOptions): Promise<void>
-  /** Told of every change of `backend`; `failure` says which device was lost. Returns a function that ends that. */
-  onMoved(listener: MoveListener): () => void
+  /** Told of every move and of the backend's end, whether a reply runs or not. Returns a function that ends that. */
+  onEvent(listener: ModelEventListener): () => void
   /** Ends all sessions and frees the weights. The file and the backend stay the caller's. */
   dispose(): Promise<void>
 }
-
-export type MoveListener = (backend: Backend, failure: EngineError | null) => void
 
 export interface LoadModelOptions extends LoadOptions {
   /** Where sessions go on when the backend's device is lost, from their last state; left out: they fail. */
@@ -99,7 +98,7 @@ class Model implements LoadedModel {
   readonly loadMs: number
   private readonly runner: MovableRunner
   private readonly host: EngineHost
-  private readonly moveListeners = new Set<MoveListener>()
+  private readonly events = new ModelEvents()
   private readonly sessions = new Set<RecurrentSession>()
   private readonly evaluations = new Set<Promise<Evaluation>>()
   private readonly context: SessionContext
@@ -123,7 +122,11 @@ class Model implements LoadedModel {
     this.loadMs = loaded.loadMs
     this.runner = new MovableRunner(runner, loaded.file, {
       recover,
-      onRecovered: (backend, failure) => this.moved(backend, failure),
+      onRecovering: failure => this.events.tell({ kind: 'moving', cause: causeOf(failure) }),
+      onRecovered: (backend, failure) => {
+        this.backend = backend.info
+        this.events.tell({ kind: 'moved', cause: causeOf(failure), backend: backend.info, failure, exact: true })
+      },
     })
     this.host = host
     this.context = {
@@ -182,22 +185,20 @@ class Model implements LoadedModel {
   async moveTo(backend: Backend, options: LoadOptions = {}): Promise<void> {
     const runner = await backend.load(this.file, options)
     try {
-      await this.exclusive(() => this.runner.moveTo(runner))
+      await this.exclusive(async () => {
+        this.events.tell({ kind: 'moving', cause: 'asked' })
+        await this.runner.moveTo(runner)
+        this.backend = backend.info
+        this.events.tell({ kind: 'moved', cause: 'asked', backend: backend.info, failure: null, exact: true })
+      })
     } catch (error) {
       await runner.dispose()
       throw error
     }
-    this.moved(backend, null)
   }
 
-  onMoved(listener: MoveListener): () => void {
-    this.moveListeners.add(listener)
-    return () => this.moveListeners.delete(listener)
-  }
-
-  private moved(backend: Backend, failure: EngineError | null): void {
-    this.backend = backend.info
-    for (const listener of this.moveListeners) listener(backend, failure)
+  onEvent(listener: ModelEventListener): () => void {
+    return this.events.onEvent(listener)
   }
 
   async dispose(): Promise<void> {
@@ -222,6 +223,10 @@ class Model implements LoadedModel {
     try {
       if (this.isDisposed) throw notLoaded()
       return await work()
+    } catch (error) {
+      const { failure } = this.runner
+      if (failure !== null && error === failure) this.events.tell({ kind: 'failed', error: failure })
+      throw error
     } finally {
       end()
     }

@@ -34,6 +34,8 @@ interface Sequence {
 
 export interface MovableRunnerOptions {
   recover: Recover | null
+  /** The device is lost; the states wait. */
+  onRecovering(failure: EngineError): void
   /** The states are on this backend from now on. */
   onRecovered(backend: Backend, failure: EngineError): void
 }
@@ -196,6 +198,11 @@ export class MovableRunner implements Runner {
     return told.length
   }
 
+  /** What ended the backend for good. */
+  get failure(): EngineError | null {
+    return this.runner.failure ?? this.runner.deviceFailure ?? null
+  }
+
   memory(): RunnerMemory {
     return this.runner.memory()
   }
@@ -231,8 +238,9 @@ export class MovableRunner implements Runner {
 
   /** Whether the sequences have somewhere to go on; false: `error` stands. */
   private async recoverFrom(lost: Runner, error: unknown): Promise<boolean> {
-    const { recover, onRecovered } = this.options
+    const { recover, onRecovering, onRecovered } = this.options
     if (this.isDisposed || recover === null || !isDeviceFailure(lost, error)) return false
+    onRecovering(error)
     let backend: Backend
     let next: Runner
     try {
@@ -282,7 +290,7 @@ export class MovableRunner implements Runner {
   private sequenceOf(state: RunnerState): Sequence {
     const sequence = this.sequences.get(state.id)
     if (sequence !== undefined) return sequence
-    throw new EngineError('session-not-found', `The state ${state.id} was disposed.`)
+    throw new EngineError('internal', `The state ${state.id} was disposed.`)
   }
 }
 

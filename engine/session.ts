@@ -54,7 +54,7 @@ export interface Session {
    * within one token while writing (a device that runs ahead finishes what it has begun, unseen); while reading it puts the session back to where it was.
    * Throws `session-busy`, `session-not-found`, `invalid-argument`, `token-out-of-range`, `sampling-invalid`,
    * `template-*`, and what the backend throws while reading: the session is unchanged. What the backend throws while
-   * writing leaves the session unusable (`backend-failed` from then on).
+   * writing leaves the session unusable (`session-lost` from then on).
    */
   generate(input: SessionInput, sampling: SamplingOptions, options: GenerateOptions): Promise<void>
   /** An independent session at the same point. Throws `session-busy`. */
@@ -208,7 +208,7 @@ export class RecurrentSession implements Session {
       })
     }
     if (this.hasFailed) {
-      throw new EngineError('backend-failed', 'The session was lost when the backend failed.', {
+      throw new EngineError('session-lost', 'The session was lost when the backend failed.', {
         remedy: 'Restore a saved state, or start a new session with the same text.',
       })
     }

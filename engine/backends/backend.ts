@@ -99,12 +99,14 @@ export interface Runner {
    * `onToken` got. The state has then read `start` and all of these but the last, however far the device had run ahead;
    * after 'drop' it lacks the token before the dropped one too (`start` itself, when the first is dropped). 0, and the
    * state is as before, when the device cannot sample the next token: too many are equally likely.
-   * Throws `token-out-of-range`, `sampling-invalid`, `tensor-not-finite`, `backend-failed`.
+   * Throws `token-out-of-range`, `sampling-invalid`, `logits-not-finite`, `backend-failed`.
    */
   readonly decodeMany?:
     | ((state: RunnerState, start: number | Float32Array, options: DecodeManyOptions) => Promise<number>)
     | undefined
   memory(): RunnerMemory
+  /** What ended this runner for good; every call throws it from then on. Left out: cannot happen. */
+  readonly failure?: EngineError | null
   /** What made the device unusable (lost, out of memory): every call throws it from then on. Left out: cannot happen. */
   readonly deviceFailure?: EngineError | null
   dispose(): Promise<void>

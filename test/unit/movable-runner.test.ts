@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import type { BackendInfo } from '../../engine/backends/backend.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
+import type { ModelEvent } from '../../engine/model-events.ts'
 import type { SamplingOptions } from '../../engine/sampling/sampler.ts'
 import type { GenerationEvent, Session, SessionInput } from '../../engine/session.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
@@ -14,7 +15,7 @@ import {
 } from '../conformance/scripted-backend.ts'
 import { BOS, characters, END, id } from '../conformance/tiny-tokenizer.ts'
 
-const LOST = new EngineError('backend-failed', 'The graphics processor was lost.')
+const LOST = new EngineError('device-lost', 'The graphics processor was lost.')
 const text = (value: string): SessionInput => ({ kind: 'text', text: value, parseSpecial: false })
 const nothing: SessionInput = { kind: 'tokens', tokens: [] }
 const LINE = characters('the terns fly far over the sea and back again; '.repeat(4))
@@ -24,6 +25,7 @@ interface Rig {
   host: ScriptedBackend
   model: LoadedModel
   moves: { name: string; failure: EngineError | null }[]
+  events: ModelEvent[]
 }
 async function rig(next: (fed: readonly number[]) => number, canRecover = true): Promise<Rig> {
   const device = createScriptedBackend({ samples: true })
@@ -38,8 +40,12 @@ async function rig(next: (fed: readonly number[]) => number, canRecover = true):
     },
   })
   const moves: Rig['moves'] = []
-  model.onMoved(({ info }, failure) => moves.push({ name: info.description, failure }))
-  return { device, host, model, moves }
+  const events: ModelEvent[] = []
+  model.onEvent(event => {
+    events.push(event)
+    if (event.kind === 'moved') moves.push({ name: event.backend.description, failure: event.failure })
+  })
+  return { device, host, model, moves, events }
 }
 
 async function write(
@@ -142,16 +148,16 @@ describe('a device lost in mid-reply', () => {
       if (told === 5) device.deviceFailure = LOST
     })
     await expect(failing).rejects.toBe(LOST)
-    await expect(session.serialize()).rejects.toMatchObject({ code: 'backend-failed' })
+    await expect(session.serialize()).rejects.toMatchObject({ code: 'session-lost' })
     expect(moves).toEqual([])
   })
 
   it('is not what other errors are taken for', async () => {
     const { device, model, moves } = await rig(reply(2, [...LINE, END]))
     device.beforeStep = () => {
-      throw new EngineError('tensor-not-finite', 'no numbers')
+      throw new EngineError('logits-not-finite', 'no numbers')
     }
-    await expect(write(model.createSession(), text('x'))).rejects.toMatchObject({ code: 'tensor-not-finite' })
+    await expect(write(model.createSession(), text('x'))).rejects.toMatchObject({ code: 'logits-not-finite' })
     expect(moves).toEqual([])
   })
 
@@ -167,6 +173,49 @@ describe('a device lost in mid-reply', () => {
       },
     })
     expect(rows).toEqual(Array.from({ length: 100 }, (_, t) => t))
+  })
+})
+
+describe('events', () => {
+  it('tell a loss while no reply runs, and a listener that throws stops nothing', async () => {
+    const { device, model, events } = await rig(reply(2, [...LINE, END]))
+    model.onEvent(() => {
+      throw new Error('the window is gone')
+    })
+    const session = model.createSession()
+    await write(session, text('x'), { maxTokens: 70 })
+    device.deviceFailure = LOST
+    await session.serialize()
+    const backend = model.backend
+    expect(events).toEqual([
+      { kind: 'moving', cause: 'lost' },
+      { kind: 'moved', cause: 'lost', backend, failure: LOST, exact: true },
+    ])
+    expect((await write(session, nothing)).tokens).toEqual(LINE.slice(70))
+  })
+
+  it('tell that a device has no memory left, and that a model was asked to move', async () => {
+    const { device, host, model, events } = await rig(reply(2, [...LINE, END]))
+    const session = model.createSession()
+    await write(session, text('x'), { maxTokens: 5 })
+    device.deviceFailure = new EngineError('out-of-memory', 'no room')
+    await model.evaluate([BOS, 5, 6])
+    await model.moveTo(host)
+    expect(events.map(event => ({ kind: event.kind, cause: 'cause' in event ? event.cause : null }))).toEqual([
+      { kind: 'moving', cause: 'evicted' },
+      { kind: 'moved', cause: 'evicted' },
+      { kind: 'moving', cause: 'asked' },
+      { kind: 'moved', cause: 'asked' },
+    ])
+  })
+
+  it('tell once that there is nowhere to go on', async () => {
+    const { device, model, events } = await rig(reply(2, [...LINE, END]), false)
+    const session = model.createSession()
+    await write(session, text('x'), { maxTokens: 5 })
+    device.deviceFailure = LOST
+    for (let i = 0; i < 2; i++) await expect(session.serialize()).rejects.toBe(LOST)
+    expect(events.filter(event => event.kind === 'failed')).toEqual([{ kind: 'failed', error: LOST }])
   })
 })
 

@@ -236,7 +236,7 @@ describe('what is refused', () => {
   it('logits that are not finite, of the wrong length, and tokens outside', () => {
     for (const temperature of [0, 1]) {
       const sampler = createSampler({ temperature }, 6)
-      const notFinite = expect.objectContaining({ code: 'tensor-not-finite' })
+      const notFinite = expect.objectContaining({ code: 'logits-not-finite' })
       expect(() => sampler.sample(logits(0, 1, 2, Number.NaN, 4, 5))).toThrow(notFinite)
       expect(() => sampler.sample(logits(0, 1, 2, 3, 4, Number.NaN))).toThrow(notFinite)
       expect(() => sampler.sample(logits(0, Number.POSITIVE_INFINITY, 2, 3, 4, 5))).toThrow(notFinite)

@@ -225,7 +225,7 @@ describe('failures on the device', () => {
     }
     const session = model.createSession()
     await expect(write(session, text('x'), {})).rejects.toMatchObject({ code: 'backend-failed' })
-    await expect(session.serialize()).rejects.toMatchObject({ code: 'backend-failed' })
+    await expect(session.serialize()).rejects.toMatchObject({ code: 'session-lost' })
     session.dispose()
     expect(backend.states.size).toBe(0)
   })

@@ -333,8 +333,8 @@ describe('ends', () => {
     }
     expect(await codeOf(generate(session, text('x')))).toBe('backend-failed')
     backend.beforeStep = () => {}
-    expect(await codeOf(generate(session, nothing))).toBe('backend-failed')
-    expect(await codeOf(session.serialize())).toBe('backend-failed')
+    expect(await codeOf(generate(session, nothing))).toBe('session-lost')
+    expect(await codeOf(session.serialize())).toBe('session-lost')
     session.dispose()
     expect(backend.states.size).toBe(0)
   })

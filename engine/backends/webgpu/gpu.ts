@@ -97,7 +97,7 @@ export class Gpu {
     this.maximumWorkgroupBytes = Math.min(limits.maximumWorkgroupBytes, maxComputeWorkgroupStorageSize)
     void device.lost.then(({ reason, message }) => {
       this.fail(
-        new EngineError('backend-failed', 'The graphics processor was lost.', {
+        new EngineError('device-lost', 'The graphics processor was lost.', {
           actual: message || reason,
           remedy: 'Load the model again; if it happens again, update the graphics driver or use the CPU.',
         }),

@@ -435,7 +435,7 @@ export class WebGpuRunner implements Runner {
   private bufferOf(state: RunnerState): GPUBuffer {
     this.checkAlive()
     const buffer = this.states.get(state.id)
-    if (buffer === undefined) throw new EngineError('session-not-found', `The state ${state.id} was disposed.`)
+    if (buffer === undefined) throw new EngineError('internal', `The state ${state.id} was disposed.`)
     return buffer
   }
 }
@@ -450,6 +450,6 @@ function copyWithin(encoder: GPUCommandEncoder, scratch: Scratch, from: number, 
 }
 
 const notFinite = (): EngineError =>
-  new EngineError('tensor-not-finite', 'The model gave no number for any token.', {
+  new EngineError('logits-not-finite', 'The model gave no number for any token.', {
     remedy: 'The model file may be damaged: download or convert it again.',
   })
