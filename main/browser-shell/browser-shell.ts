@@ -12,7 +12,7 @@ import { noBrowserReason, openBrowser } from './open-browser.ts'
 import { startWindowServer } from './server.ts'
 
 const APP_ROOT = new URL('../../', import.meta.url)
-export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL('models/tern-98m.gguf', APP_ROOT))
+export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL('models/tern-98m-v2.gguf', APP_ROOT))
 
 export interface BrowserShellOptions extends Partial<BackendRequest> {
   /** GGUF file or Hugging Face folder; the embedded model by default. */

@@ -25,7 +25,7 @@ made on the spot: speed does not depend on their values.
 Examples:
   tern bench
   tern bench --shape 1.3B --threads 2 --json
-  tern bench --shape models/tern-98m.gguf
+  tern bench --shape models/tern-98m-v2.gguf
 `
 
 export function defineBench(program: Command, run: (options: BenchOptions) => Promise<void>): void {

@@ -9,7 +9,7 @@ import { backendRequest, type ModelOptions } from './options.ts'
 import { startProgress } from './terminal.ts'
 
 /** The model that ships with Tern. */
-export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL('../../models/tern-98m.gguf', import.meta.url))
+export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL('../../models/tern-98m-v2.gguf', import.meta.url))
 
 /** A path as the user gave it, the embedded model by default. */
 export const modelPath = (given: string | undefined): string =>

@@ -20,7 +20,7 @@ async function run(): Promise<void> {
 
   guardSession(join(OUT, 'renderer'))
   setMenu(app.isPackaged, process.platform)
-  const modelPath = options.modelPath ?? join(app.getAppPath(), 'models/tern-98m.gguf')
+  const modelPath = options.modelPath ?? join(app.getAppPath(), 'models/tern-98m-v2.gguf')
   const host = createAppHost({
     info: { version: app.getVersion(), shell: 'electron', platform: process.platform },
     spawnEngine: utilityEngineProcess(join(OUT, 'main/engine-process.js')),

@@ -67,7 +67,7 @@ Peers and output:
 
 const ALL_PARTS = ['speed', 'kernels', 'cold-start', 'resume', 'flatness'] as const
 type Part = (typeof ALL_PARTS)[number]
-const EMBEDDED_MODEL = fileURLToPath(new URL('../../models/tern-98m.gguf', import.meta.url))
+const EMBEDDED_MODEL = fileURLToPath(new URL('../../models/tern-98m-v2.gguf', import.meta.url))
 const COLD_STARTS = 5
 
 const OPTIONS = {

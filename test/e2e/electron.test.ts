@@ -37,7 +37,7 @@ describe('the bundles', () => {
 
   it('the engine process finds its kernels and threads, loads the model and writes', async () => {
     const supervisor = createSupervisor(forkEngineProcess(pathToFileURL(`${ROOT}/out/main/engine-process.js`)), {
-      path: `${ROOT}/models/tern-98m.gguf`,
+      path: `${ROOT}/models/tern-98m-v2.gguf`,
       name: 'tern',
       backend: 'wasm',
       threads: 2,
@@ -64,7 +64,7 @@ describe.skipIf(noWebGpuReason !== null)(`the bundles on a software GPU`, () => 
     // Somewhere else than in the repository: the shaders beside the bundles are the ones.
     expect(readFileSync(`${ROOT}/out/shaders/embedding.wgsl`)).toEqual(readFileSync(`${ROOT}/shaders/embedding.wgsl`))
     const supervisor = createSupervisor(forkEngineProcess(pathToFileURL(`${ROOT}/out/main/engine-process.js`)), {
-      path: `${ROOT}/models/tern-98m.gguf`,
+      path: `${ROOT}/models/tern-98m-v2.gguf`,
       name: 'tern',
       backend: 'webgpu',
     })

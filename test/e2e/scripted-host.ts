@@ -15,7 +15,7 @@ const BUILT_WINDOW = fileURLToPath(new URL('../../out/renderer', import.meta.url
 export const LOADED: LoadedModel = {
   model: {
     name: 'Tern 98M',
-    path: '/models/tern-98m.gguf',
+    path: '/models/tern-98m-v2.gguf',
     fileBytes: 37 * MIB,
     parameterCount: 97_626_624,
     ternaryParameterCount: 91_226_112,

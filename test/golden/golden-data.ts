@@ -46,7 +46,7 @@ export async function convertTinyCase(name: TinyCase, packing: 'tq1_0' | 'tq2_0'
   return openGguf(memorySource(sink.bytes(), name))
 }
 
-export const EMBEDDED_MODEL = fileURLToPath(new URL('../../models/tern-98m.gguf', import.meta.url))
+export const EMBEDDED_MODEL = fileURLToPath(new URL('../../models/tern-98m-v2.gguf', import.meta.url))
 
 export const openEmbeddedModel = async (): Promise<GgufModel> => openGguf(await fileSource(EMBEDDED_MODEL))
 
@@ -73,8 +73,8 @@ export interface EmbeddedGolden {
 }
 
 export async function readEmbeddedGolden(): Promise<EmbeddedGolden[]> {
-  const prompts = v.parse(promptSchema, JSON.parse(await readFile(dataPath('tern-98m/golden.json'), 'utf8')))
-  const bytes = new Uint8Array(gunzipSync(await readFile(dataPath('tern-98m/golden.safetensors.gz'))))
+  const prompts = v.parse(promptSchema, JSON.parse(await readFile(dataPath('tern-98m-v2/golden.json'), 'utf8')))
+  const bytes = new Uint8Array(gunzipSync(await readFile(dataPath('tern-98m-v2/golden.safetensors.gz'))))
   const file = await openSafetensors(memorySource(bytes))
   const golden: EmbeddedGolden[] = []
   for (const [i, entry] of prompts.entries()) {
@@ -93,9 +93,16 @@ export async function readEmbeddedGolden(): Promise<EmbeddedGolden[]> {
   return golden
 }
 
-/** Choices up to the first whose margin is too small for two correct implementations to agree on. */
+/**
+ * Two correct implementations may choose differently below this difference of the two best logits. Measured: of 14 prompts
+ * ten gave the same greedy text to the end, four parted, at margins of 0.03 to 0.2. One activation that rounds to the other
+ * int8 moves a logit that much; the logits of this model are large (up to 28 between the first and the second).
+ */
+export const CLOSE_MARGIN = 0.25
+
+/** Choices up to the first close one: from there on a text may be another, and right. */
 export function certainChoices({ margins }: EmbeddedGolden): number {
-  const first = margins.findIndex(margin => margin < 0.05)
+  const first = margins.findIndex(margin => margin < CLOSE_MARGIN)
   return first < 0 ? margins.length : first
 }
 

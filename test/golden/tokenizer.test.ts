@@ -35,7 +35,7 @@ it('the embedded tokenizer gives the ids and texts of the tokenizers library', a
   const file = await openEmbeddedModel()
   const tokenizer = createTokenizer(JSON.parse(file.tokenizerJson!), file.config)
   await file.close()
-  for (const { text, ids, decoded } of await readCases('tern-98m/tokenizer-golden.json')) {
+  for (const { text, ids, decoded } of await readCases('tern-98m-v2/tokenizer-golden.json')) {
     expect(tokenizer.encode(text, { parseSpecial: true, continuation: false }), text).toEqual(ids)
     expect(tokenizer.decode(ids)).toBe(decoded)
     expect(streamed(tokenizer, ids)).toBe(decoded)

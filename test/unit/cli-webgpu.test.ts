@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import goldens from '../golden/data/tern-98m/golden.json' with { type: 'json' }
+import goldens from '../golden/data/tern-98m-v2/golden.json' with { type: 'json' }
 import { chooseSoftwareAdapter, noWebGpuReason } from '../webgpu-backend.ts'
 
 const launcher = fileURLToPath(new URL('../../main/launcher/tern.mjs', import.meta.url))

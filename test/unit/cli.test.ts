@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import packageJson from '../../package.json' with { type: 'json' }
-import goldens from '../golden/data/tern-98m/golden.json' with { type: 'json' }
+import goldens from '../golden/data/tern-98m-v2/golden.json' with { type: 'json' }
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const launcher = join(root, 'main/launcher/tern.mjs')
@@ -159,7 +159,7 @@ describe('run', () => {
   it('ends before a stop string, and obeys a logit bias', async () => {
     const args = ['run', '-p', 'Hello! How are you today?', '--greedy']
     const stopped = await json([...args, '--stop', ' thank', '--stop', 'never'])
-    expect(stopped).toMatchObject({ text: "I'm doing well,", finishReason: 'stop-string' })
+    expect(stopped).toMatchObject({ text: "Hi! I'm doing well,", finishReason: 'stop-string' })
     const banned = await json([...args, '--max-tokens', '1', '--logit-bias', `${stopped.tokenIds[0]}=-100`])
     expect(banned.tokenIds[0]).not.toBe(stopped.tokenIds[0])
   })

@@ -69,7 +69,7 @@ describe('at the start', () => {
       expect.objectContaining({
         kind: 'subscribe',
         method: 'model.load',
-        params: expect.objectContaining({ path: '/app/models/tern-98m.gguf' }),
+        params: expect.objectContaining({ path: '/app/models/tern-98m-v2.gguf' }),
       }),
     )
   })

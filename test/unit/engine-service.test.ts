@@ -11,7 +11,7 @@ import type { BackendChoice, LoadedModel, Sampling } from '../../contract/schema
 import { createEngineService, type EngineService } from '../../main/engine-process/engine-service.ts'
 
 const path = (relative: string) => fileURLToPath(new URL(`../../${relative}`, import.meta.url))
-const MODEL = path('models/tern-98m.gguf')
+const MODEL = path('models/tern-98m-v2.gguf')
 const GREEDY: Sampling = { temperature: 0, maxTokens: 24 }
 
 let folder: string

@@ -1,6 +1,6 @@
 """Writes the packed checkpoint as one GGUF v3 file with llama.cpp's gguf-py: a writer independent of Tern's own.
 
-    python -m tern_training.gguf_file out tern-98m.gguf
+    python -m tern_training.gguf_file out tern-98m-v2.gguf
 
 Reads model.packed.safetensors, config.json and tokenizer.json. The format is described in docs/model-format.md.
 """

@@ -12,9 +12,23 @@ import type { GgufModel } from '../../engine/formats/gguf.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
 import { type BackendUnderTest, REFERENCE, WASM, WEBGPU, withWebGpu } from '../conformance/backends.ts'
 import { argMax, median, relativeL2Error } from '../conformance/compare.ts'
-import { certainChoices, type EmbeddedGolden, openEmbeddedModel, readEmbeddedGolden } from './golden-data.ts'
+import {
+  CLOSE_MARGIN,
+  certainChoices,
+  type EmbeddedGolden,
+  openEmbeddedModel,
+  readEmbeddedGolden,
+} from './golden-data.ts'
 
 const BOUNDS = { medianError: 4e-2, bestAgreement: 0.97, lossNats: 0.01 }
+/** Of 336 in all: the rest are decided by less than CLOSE_MARGIN. */
+const CHOICES_THAT_ARE_NOT_CLOSE = 314
+/**
+ * Below the bar; or the published implementation itself, reading the same text in one pass, would have written something
+ * else (twice, at margins of 0.27 and 0.77 in its own step by step reading).
+ */
+const isClose = ({ tokens, bestTokens }: EmbeddedGolden, position: number, margin: number): boolean =>
+  margin < CLOSE_MARGIN || (position + 1 < tokens.length && bestTokens[position] !== tokens[position + 1])
 const REFERENCE_TIMEOUT_MS = 300_000
 
 let file: GgufModel
@@ -83,12 +97,12 @@ describe.each([REFERENCE, WASM, ...withWebGpu(WEBGPU)])(
       expect(Math.abs(loss - goldenLoss) / (positions - read.length)).toBeLessThanOrEqual(BOUNDS.lossNats)
     })
 
-    it('chooses every next token of the eight replies, up to the first close decision', () => {
+    it('chooses every next token of the eight replies, close decisions left out', () => {
       let choices = 0
       for (const [i, entry] of read.entries()) {
-        const certain = certainChoices(entry)
-        for (let choice = 0; choice < certain; choice++) {
+        for (const [choice, margin] of entry.margins.entries()) {
           const position = entry.promptTokens - 1 + choice
+          if (isClose(entry, position, margin)) continue
           const best = argMax(row(i, position))
           const next = entry.tokens[position + 1]
           if (next === undefined) expect(file.config.eosTokenIds, `end of reply ${i}`).toContain(best)
@@ -96,8 +110,7 @@ describe.each([REFERENCE, WASM, ...withWebGpu(WEBGPU)])(
           choices++
         }
       }
-      // Six replies to their end or limit, two up to a close decision.
-      if (read === golden) expect(choices).toBe(236)
+      if (read === golden) expect(choices).toBe(CHOICES_THAT_ARE_NOT_CLOSE)
     })
 
     it('agrees with the other backends on the best token at every position', () => {
@@ -126,7 +139,7 @@ describe.each([REFERENCE, WASM, ...withWebGpu(WEBGPU)])(
           },
         )
         if (isCertainToItsEnd) expect(text, `reply ${i}`).toBe(entry.greedyText)
-        else expect(entry.greedyText.startsWith(text) && text.length > 20, `reply ${i}: ${text}`).toBe(true)
+        else expect(entry.greedyText.startsWith(text), `reply ${i}: ${text}`).toBe(true)
         expect(session.tokenCount).toBe(
           entry.promptTokens + certain - (isCertainToItsEnd && entry.margins.length < 64 ? 1 : 0),
         )
@@ -146,7 +159,7 @@ describe.each([REFERENCE, WASM, ...withWebGpu(WEBGPU)])(
 
 describe('the embedded model from a checkpoint', () => {
   it('is what the repository says it is', async () => {
-    expect((await readFile(new URL('../../models/tern-98m.gguf', import.meta.url))).length).toBe(file.byteLength)
+    expect((await readFile(new URL('../../models/tern-98m-v2.gguf', import.meta.url))).length).toBe(file.byteLength)
     expect(file.config).toMatchObject({ vocabularySize: 8192, hiddenSize: 768, layerCount: 12, intermediateSize: 2048 })
   })
 })
