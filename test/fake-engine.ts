@@ -3,9 +3,13 @@
  * that hosts and windows can be tested without a model. Its sessions are real in what matters: they know what they have
  * read, export and import it, and refuse what the true engine refuses.
  */
-import type { EngineApi, SessionInput } from '../contract/engine-api.ts'
+
+import type { EngineEvent } from '../contract/engine/events.ts'
+import type { SessionInput } from '../contract/engine/session.ts'
+import type { EngineApi } from '../contract/engine-api.ts'
 import { TernError } from '../contract/errors.ts'
 import type { Handlers } from '../contract/rpc.ts'
+import { createEventFeed } from '../main/engine-process/event-feed.ts'
 
 const WORDS =
   'the tern flies from the Arctic to the Antarctic and back every year , it weighs about a hundred grams .'.split(' ')
@@ -67,6 +71,8 @@ export interface FakeEngine {
   readonly sessionCount: number
   /** Every import is refused as coming from another model. */
   refuseStates: boolean
+  /** What the engine tells by itself. */
+  tell(event: EngineEvent): void
 }
 
 export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
@@ -74,6 +80,12 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
   const sessions = new Map<string, FakeSession>()
   let nextSession = 1
   let loaded = false
+  let now: EngineEvent = { kind: 'unloaded' }
+  const feed = createEventFeed()
+  const tell = (event: EngineEvent) => {
+    if (event.kind === 'loaded' || event.kind === 'unloaded') now = event
+    feed.tell(event)
+  }
 
   const add = (session: Omit<FakeSession, 'busy' | 'stopRequested'>) => {
     const id = `s${nextSession++}`
@@ -106,12 +118,14 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
       return sessions.size
     },
     refuseStates: false,
+    tell,
     handlers: {
       calls: {
         'model.info': () => fakeModel,
         'model.unload': () => {
           loaded = false
           sessions.clear()
+          tell({ kind: 'unloaded' })
         },
         'session.create': () => {
           needModel()
@@ -145,9 +159,14 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
           processRssBytes: process.memoryUsage.rss(),
         }),
         'backend.adapters': () => [],
-        'model.move': () => ({ name: 'reference', description: 'words in a row', kernel: 'none', threads: 1 }),
+        'model.move': () => {
+          const backend = { name: 'reference', description: 'words in a row', kernel: 'none', threads: 1 } as const
+          tell({ kind: 'moved', cause: 'asked', backend, reason: 'As asked.', isExact: true })
+          return backend
+        },
       },
       streams: {
+        'engine.events': (_params, emit, { signal }) => feed.subscribe(now, emit, signal),
         'model.load': async ({ path }, emit) => {
           if (path.includes('missing')) {
             throw new TernError({
@@ -162,14 +181,10 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
           }
           loaded = true
           sessions.clear()
-          emit({
-            kind: 'loaded',
-            loaded: {
-              model: { ...fakeModel, path },
-              backend: { name: 'reference', description: 'words in a row', kernel: 'none', threads: 1 },
-              loadMs,
-            },
-          })
+          const backend = { name: 'reference', description: 'words in a row', kernel: 'none', threads: 1 } as const
+          const event = { kind: 'loaded', loaded: { model: { ...fakeModel, path }, backend, loadMs } } as const
+          emit(event)
+          tell(event)
         },
         generate: async ({ sessionId, input, sampling }, emit, { signal }) => {
           needModel()
@@ -221,7 +236,9 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
               }
               if (generatedTokens === 5 && prompt.includes(FAKE_COMMANDS.move)) {
                 const backend = { name: 'wasm', description: 'words elsewhere', kernel: 'none', threads: 1 } as const
-                emit({ kind: 'moved', backend, reason: 'The device was lost. The reply goes on elsewhere.' })
+                const reason = 'The device was lost. The reply goes on elsewhere.'
+                emit({ kind: 'moved', backend, reason })
+                tell({ kind: 'moved', cause: 'lost', backend, reason, isExact: true })
               }
               const token = session.generated % WORDS.length
               session.generated += 1

@@ -8,7 +8,7 @@ import type { ModelConfig } from '../model/config.ts'
 import type { ModelSource } from '../model/source.ts'
 import type { OpTable } from './ops.ts'
 
-export type BackendName = 'reference' | 'wasm' | 'webgpu' | 'fpga'
+export type BackendName = 'reference' | 'wasm' | 'webgpu'
 
 export interface BackendInfo {
   name: BackendName

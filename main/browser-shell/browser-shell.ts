@@ -4,7 +4,7 @@
  */
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { BackendRequest } from '../../contract/schemas.ts'
+import type { BackendRequest } from '../../contract/words/backend.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { createAppHost } from '../host/app-service.ts'
 import { forkEngineProcess } from '../host/fork-engine-process.ts'

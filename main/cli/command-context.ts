@@ -1,7 +1,7 @@
 /** What every command gets: streams, interrupts and a way to the engine. */
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { Client } from '../../contract/rpc.ts'
-import type { BackendChoice } from '../../contract/schemas.ts'
+import type { BackendChoice } from '../../contract/words/backend.ts'
 import type { Interrupts } from './interrupts.ts'
 import type { Terminal } from './terminal.ts'
 

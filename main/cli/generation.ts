@@ -1,7 +1,10 @@
 /** One reply through the engine's contract, streamed. Unlike other work it can be stopped and still have a result. */
-import type { EngineApi, SessionInput } from '../../contract/engine-api.ts'
+
+import type { SessionInput } from '../../contract/engine/session.ts'
+import type { EngineApi } from '../../contract/engine-api.ts'
 import type { Client } from '../../contract/rpc.ts'
-import type { BackendInfo, FinishReason, GenerationStats, Sampling } from '../../contract/schemas.ts'
+import type { BackendInfo } from '../../contract/words/backend.ts'
+import type { FinishReason, GenerationStats, Sampling } from '../../contract/words/sampling.ts'
 
 export interface Reply {
   text: string

@@ -1,6 +1,7 @@
 /** `tern info`: what a model is, and how this machine would run it. */
 import type { Command } from 'commander'
-import type { GpuAdapter, ModelInfo } from '../../contract/schemas.ts'
+import type { GpuAdapter } from '../../contract/words/backend.ts'
+import type { ModelInfo } from '../../contract/words/model.ts'
 import type { CommandContext } from './command-context.ts'
 import { EMBEDDED_MODEL_PATH, loadModel, modelPath } from './model.ts'
 import { formatBytes, table, writeJson } from './terminal.ts'

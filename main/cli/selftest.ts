@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { StreamEvent } from '../../contract/rpc.ts'
-import type { BackendInfo } from '../../contract/schemas.ts'
+import type { BackendInfo } from '../../contract/words/backend.ts'
 import type { CommandContext } from './command-context.ts'
 import { follow, modelPath } from './model.ts'
 import { addModelOptions, backendRequest, type ModelOptions } from './options.ts'

@@ -2,7 +2,7 @@
  * Which backend a model runs on: what the user asked for, or the one that is fastest here by a short measurement, with the
  * reason in its description. A model on a graphics processor that is lost goes on on the CPU. See docs/adr/004-webgpu.md.
  */
-import type { BackendRequest } from '../../contract/schemas.ts'
+import type { BackendRequest } from '../../contract/words/backend.ts'
 import type { Backend } from '../../engine/backends/backend.ts'
 import { probeDecode } from '../../engine/decode-probe.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'

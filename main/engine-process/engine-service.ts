@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { AbortSignalLike, Handlers } from '../../contract/rpc.ts'
+import type { LoadedModel as LoadedModelInfo } from '../../contract/words/model.ts'
 import type { LoadedModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { convertCheckpoint } from '../../engine/formats/convert.ts'
@@ -16,6 +17,7 @@ import { type ChosenModel, loadChosen } from './backend-choice.ts'
 import { runBench } from './bench-service.ts'
 import { defaultCacheDirectory } from './conversion-cache.ts'
 import { nodeEngineHost } from './engine-host.ts'
+import { createEventFeed, engineEventOf, moveReason } from './event-feed.ts'
 import { ggufInfo, openModel, readModelInfo } from './model-files.ts'
 import { createSink, openFolder } from './node-files.ts'
 import { runSelfTest } from './selftest-service.ts'
@@ -42,6 +44,8 @@ interface Current {
   model: LoadedModel
   moveTo: ChosenModel['moveTo']
   sessions: Map<string, OpenSession>
+  /** The model as it is now: its backend and load time change when it moves. */
+  info: LoadedModelInfo
   dispose(): Promise<void>
 }
 
@@ -54,6 +58,7 @@ interface OpenSession {
 export function createEngineService(options: EngineServiceOptions = {}): EngineService {
   const cacheDirectory = options.cacheDirectory ?? defaultCacheDirectory()
   let current: Current | null = null
+  const feed = createEventFeed()
   /** Loads and unloads, one after another. */
   let turn: Promise<unknown> = Promise.resolve()
 
@@ -64,9 +69,11 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
   }
 
   const unload = async () => {
+    if (current === null) return
     const ended = current
     current = null
-    await ended?.dispose()
+    feed.tell({ kind: 'unloaded' })
+    await ended.dispose()
   }
 
   const loaded = (): Current => {
@@ -103,17 +110,22 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
         onProgress: fraction => emit({ kind: 'progress', stage: 'load', fraction }),
       })
       const { model, moveTo } = chosen
+      const modelInfo = ggufInfo(file, path)
       current = {
         model,
         moveTo,
         sessions: new Map(),
+        get info() {
+          return { model: modelInfo, backend: model.backend, loadMs: model.loadMs }
+        },
         async dispose() {
           await chosen.dispose()
           await file.close()
         },
       }
-      const { loadMs } = model
-      emit({ kind: 'loaded', loaded: { model: ggufInfo(file, path), backend: model.backend, loadMs } })
+      emit({ kind: 'loaded', loaded: current.info })
+      feed.tell({ kind: 'loaded', loaded: current.info })
+      model.onEvent(event => feed.tell(engineEventOf(event)))
       if (options.hashAfterLoad === true) void computeHash(model)
     } catch (error) {
       await file.close()
@@ -153,6 +165,12 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
     },
 
     streams: {
+      'engine.events': (_, emit, { signal }) =>
+        feed.subscribe(
+          current === null ? { kind: 'unloaded' } : { kind: 'loaded', loaded: current.info },
+          emit,
+          signal,
+        ),
       'model.load': (params, emit, context) => inTurn(() => load(params, emit, context)),
 
       generate: async ({ sessionId, input, sampling }, emit, { signal }) => {
@@ -214,9 +232,6 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
   }
   return { handlers, dispose: () => inTurn(unload) }
 }
-
-const moveReason = (failure: EngineError | null): string =>
-  failure === null ? 'As asked, the reply goes on elsewhere.' : `${failure.message} The reply goes on on the CPU.`
 
 async function evaluate(
   model: LoadedModel,

@@ -1,7 +1,7 @@
 /** A model from a path: a GGUF file, or a Hugging Face folder by way of the conversion cache. Loads no weights. */
 import { stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
-import type { ModelInfo } from '../../contract/schemas.ts'
+import type { ModelInfo } from '../../contract/words/model.ts'
 import { openCheckpoint } from '../../engine/formats/checkpoint-folder.ts'
 import { convertCheckpoint } from '../../engine/formats/convert.ts'
 import { readJson } from '../../engine/formats/folder-files.ts'

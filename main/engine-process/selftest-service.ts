@@ -1,7 +1,7 @@
 /** Runs the self-test for the contract: opens the model, makes the backend, reports each check. */
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { AbortSignalLike, StreamEvent } from '../../contract/rpc.ts'
-import type { BackendRequest } from '../../contract/schemas.ts'
+import type { BackendRequest } from '../../contract/words/backend.ts'
 import { runSelfTest as runChecks } from '../../engine/self-test.ts'
 import { chooseBackend } from './backend-choice.ts'
 import { nodeEngineHost } from './engine-host.ts'

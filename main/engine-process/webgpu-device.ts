@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import * as v from 'valibot'
-import { type GpuAdapter, gpuAdapterSchema } from '../../contract/schemas.ts'
+import { type GpuAdapter, gpuAdapterSchema } from '../../contract/words/backend.ts'
 import {
   createWebGpuBackend,
   type WebGpuBackend,

@@ -1,5 +1,7 @@
 /** Answers the window: the app's contract over chats and the engine's supervisor. The same for Electron and the browser. */
-import { type AppApi, type AppInfo, appApi } from '../../contract/app-api.ts'
+
+import type { AppInfo } from '../../contract/app/app.ts'
+import { type AppApi, appApi } from '../../contract/app-api.ts'
 import { type Handlers, type Server, serve, type Transport } from '../../contract/rpc.ts'
 import { createMemoryChatStore } from '../services/chats/chat-store.ts'
 import { type Chats, createChats } from '../services/chats/chats.ts'

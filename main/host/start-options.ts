@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import * as v from 'valibot'
-import { type BackendChoice, backendChoiceSchema } from '../../contract/schemas.ts'
+import { type BackendChoice, backendChoiceSchema } from '../../contract/words/backend.ts'
 
 export interface StartOptions {
   browser: boolean

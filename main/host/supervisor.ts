@@ -4,11 +4,11 @@
  * `EngineConnection`. It knows nothing of chats and does not repeat anybody's request.
  */
 
-import type { EngineStatus } from '../../contract/app-api.ts'
+import type { EngineStatus } from '../../contract/app/engine.ts'
 import { type EngineApi, engineApi } from '../../contract/engine-api.ts'
 import { TernError, type TernErrorData, toErrorData } from '../../contract/errors.ts'
 import { type AbortSignalLike, type Client, createClient, type Transport } from '../../contract/rpc.ts'
-import type { BackendInfo, BackendRequest } from '../../contract/schemas.ts'
+import type { BackendInfo, BackendRequest } from '../../contract/words/backend.ts'
 import { type ControlMessage, parseControl } from '../engine-process/control.ts'
 
 export interface ProcessExit {

@@ -6,7 +6,7 @@
  */
 import * as v from 'valibot'
 import { createStore, type StoreApi } from 'zustand/vanilla'
-import type { Chat, ChatEvent, ChatMessage, ChatSummary } from '../../contract/app-api.ts'
+import type { Chat, ChatEvent, ChatMessage, ChatSummary } from '../../contract/app/chats.ts'
 import { type TernErrorData, toErrorData } from '../../contract/errors.ts'
 import type { Subscription } from '../../contract/rpc.ts'
 import type { AppClient } from './connection.ts'

@@ -1,8 +1,9 @@
 /** What the host says of the engine and of itself. It does not decide anything: the host's state machine does. */
 import { createStore, type StoreApi } from 'zustand/vanilla'
-import type { AppInfo, EngineStatus } from '../../contract/app-api.ts'
+import type { AppInfo } from '../../contract/app/app.ts'
+import type { EngineStatus } from '../../contract/app/engine.ts'
 import { type TernErrorData, toErrorData } from '../../contract/errors.ts'
-import type { LoadedModel } from '../../contract/schemas.ts'
+import type { LoadedModel } from '../../contract/words/model.ts'
 import type { AppClient } from './connection.ts'
 
 export interface EngineState {

@@ -3,7 +3,7 @@
  * sample for text. It holds figures only and never draws; while nobody watches, nothing is asked of the host.
  */
 import { createStore, type StoreApi } from 'zustand/vanilla'
-import type { EngineMemory } from '../../contract/schemas.ts'
+import type { EngineMemory } from '../../contract/words/memory.ts'
 import type { AppClient } from './connection.ts'
 
 export const TRACE_SPAN_MS = 120_000

@@ -1,7 +1,9 @@
 /** The whole host with the model that ships, over its WebSocket: a chat, and a chat whose engine is killed in mid-reply. */
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import WebSocket from 'ws'
-import { type AppApi, appApi, type ChatEvent, type ChatMessage, type EngineStatus } from '../../contract/app-api.ts'
+import type { ChatEvent, ChatMessage } from '../../contract/app/chats.ts'
+import type { EngineStatus } from '../../contract/app/engine.ts'
+import { type AppApi, appApi } from '../../contract/app-api.ts'
 import { type Client, createClient } from '../../contract/rpc.ts'
 import { type BrowserShell, startBrowserShell } from '../../main/browser-shell/browser-shell.ts'
 

@@ -3,10 +3,14 @@
  * replies are known to the letter. It stands behind the real server of the browser shell.
  */
 import { fileURLToPath } from 'node:url'
-import { appApi, type Chat, type ChatEvent, type ChatMessage, type EngineStatus } from '../../contract/app-api.ts'
+import type { Chat, ChatEvent, ChatMessage } from '../../contract/app/chats.ts'
+import type { EngineStatus } from '../../contract/app/engine.ts'
+import { appApi } from '../../contract/app-api.ts'
 import { TernError } from '../../contract/errors.ts'
 import { type Server, serve, type Transport } from '../../contract/rpc.ts'
-import type { EngineMemory, GenerationStats, LoadedModel } from '../../contract/schemas.ts'
+import type { EngineMemory } from '../../contract/words/memory.ts'
+import type { LoadedModel } from '../../contract/words/model.ts'
+import type { GenerationStats } from '../../contract/words/sampling.ts'
 import { startWindowServer } from '../../main/browser-shell/server.ts'
 
 const MIB = 1024 * 1024

@@ -1,6 +1,6 @@
 /** Which backend a model gets, and what it says of the choice: with backends of this machine replaced by scripted ones. */
 import { describe, expect, it } from 'vitest'
-import type { BackendRequest, GpuAdapter } from '../../contract/schemas.ts'
+import type { BackendRequest, GpuAdapter } from '../../contract/words/backend.ts'
 import type { Backend } from '../../engine/backends/backend.ts'
 import type { WebGpuBackend } from '../../engine/backends/webgpu/backend.ts'
 import { EngineError } from '../../engine/errors.ts'

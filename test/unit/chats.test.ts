@@ -1,6 +1,6 @@
 /** Chats over a fake engine: replies, states around them, and what is left when things go wrong. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { ChatEvent, ChatMessage } from '../../contract/app-api.ts'
+import type { ChatEvent, ChatMessage } from '../../contract/app/chats.ts'
 import type { EngineApi } from '../../contract/engine-api.ts'
 import { engineApi } from '../../contract/engine-api.ts'
 import { TernError, toErrorData } from '../../contract/errors.ts'

@@ -4,10 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type EngineApi, engineApi, type GenerationEvent, type SessionInput } from '../../contract/engine-api.ts'
+import type { GenerationEvent, SessionInput } from '../../contract/engine/session.ts'
+import { type EngineApi, engineApi } from '../../contract/engine-api.ts'
 import { toErrorData } from '../../contract/errors.ts'
 import { type Client, createClient, createTransportPair, serve } from '../../contract/rpc.ts'
-import type { BackendChoice, LoadedModel, Sampling } from '../../contract/schemas.ts'
+import type { BackendChoice } from '../../contract/words/backend.ts'
+import type { LoadedModel } from '../../contract/words/model.ts'
+import type { Sampling } from '../../contract/words/sampling.ts'
 import { createEngineService, type EngineService } from '../../main/engine-process/engine-service.ts'
 
 const path = (relative: string) => fileURLToPath(new URL(`../../${relative}`, import.meta.url))
@@ -262,4 +265,27 @@ describe('a Hugging Face folder', () => {
     expect(error?.code).toBe('file-not-found')
     expect(readdirSync(folder).filter(name => name.startsWith('none'))).toEqual([])
   })
+})
+
+it('tells its own events to every watcher, beginning with what holds: load, move, unload', async () => {
+  const own = createEngineService({ cacheDirectory: join(folder, 'cache') })
+  const [near, far] = createTransportPair()
+  serve(engineApi, far, own.handlers)
+  const watcher = createClient(engineApi, near)
+  const seen: string[] = []
+  const watching = watcher.subscribe('engine.events', undefined, event => {
+    seen.push(event.kind === 'moved' ? `moved: ${event.cause}, ${event.backend.name}, ${event.isExact}` : event.kind)
+  })
+  await watcher.subscribe('model.load', { path: MODEL, backend: 'wasm', threads: 1 }, () => {}).ended
+  // No reply is being written.
+  await watcher.call('model.move', { backend: 'reference' })
+  let first: unknown
+  const late = watcher.subscribe('engine.events', undefined, event => (first ??= event))
+  await watcher.call('memory', undefined)
+  expect(first).toMatchObject({ kind: 'loaded', loaded: { backend: { name: 'reference' } } })
+  await watcher.call('model.unload', undefined)
+  expect(seen).toEqual(['unloaded', 'loaded', 'moving', 'moved: asked, reference, true', 'unloaded'])
+  watching.cancel()
+  late.cancel()
+  await own.dispose()
 })

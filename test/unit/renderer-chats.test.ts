@@ -1,6 +1,7 @@
 /** The chats store against a fake host over the real RPC: no React, no server. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { appApi, type Chat, type ChatEvent, type ChatMessage } from '../../contract/app-api.ts'
+import type { Chat, ChatEvent, ChatMessage } from '../../contract/app/chats.ts'
+import { appApi } from '../../contract/app-api.ts'
 import { TernError } from '../../contract/errors.ts'
 import { createClient, createTransportPair, serve } from '../../contract/rpc.ts'
 import { canContinue, createChatsStore, draftOf, isReplying, NEW_CHAT, UNDO_MS } from '../../renderer/stores/chats.ts'

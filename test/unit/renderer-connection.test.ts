@@ -1,6 +1,7 @@
 /** The window's line to the host: it dials again with growing pauses, and subscriptions outlive a lost line. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { appApi, type EngineStatus } from '../../contract/app-api.ts'
+import type { EngineStatus } from '../../contract/app/engine.ts'
+import { appApi } from '../../contract/app-api.ts'
 import { toErrorData } from '../../contract/errors.ts'
 import { createTransportPair, serve } from '../../contract/rpc.ts'
 import { createConnection, type Dial, type Line } from '../../renderer/stores/connection.ts'

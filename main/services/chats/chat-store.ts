@@ -2,7 +2,7 @@
  * Where chats and their state snapshots live. This boundary is all that chats.ts knows of storage. In memory for now:
  * chats end with the host.
  */
-import type { ChatMessage } from '../../../contract/app-api.ts'
+import type { ChatMessage } from '../../../contract/app/chats.ts'
 
 export interface StoredChat {
   id: string

@@ -4,11 +4,11 @@
  * stores through ChatStore only, and never looks into a state.
  */
 import { randomUUID } from 'node:crypto'
-import type { Chat, ChatEvent, ChatMessage, ChatSummary } from '../../../contract/app-api.ts'
-import type { GenerationEvent, SessionInput } from '../../../contract/engine-api.ts'
+import type { Chat, ChatEvent, ChatMessage, ChatSummary } from '../../../contract/app/chats.ts'
+import type { GenerationEvent, SessionInput } from '../../../contract/engine/session.ts'
 import { TernError, toErrorData } from '../../../contract/errors.ts'
 import type { AbortSignalLike } from '../../../contract/rpc.ts'
-import type { FinishReason, GenerationStats, Sampling } from '../../../contract/schemas.ts'
+import type { FinishReason, GenerationStats, Sampling } from '../../../contract/words/sampling.ts'
 import type { EngineConnection } from '../../host/supervisor.ts'
 import { createAppendBatch } from './append-batch.ts'
 import type { ChatStore, SnapshotPoint, StoredChat } from './chat-store.ts'

@@ -1,6 +1,6 @@
 /** Samples the engine's memory for whoever watches; samples nothing while nobody does. */
 import type { AbortSignalLike } from '../../../contract/rpc.ts'
-import type { EngineMemory } from '../../../contract/schemas.ts'
+import type { EngineMemory } from '../../../contract/words/memory.ts'
 import type { EngineAccess } from '../chats/chats.ts'
 
 const SAMPLE_INTERVAL_MS = 500

@@ -1,6 +1,6 @@
 /** Says to screen readers what happened to a reply and to the engine: once each, never each token. */
 import { useEffect, useState } from 'react'
-import type { ChatMessage } from '../../../contract/app-api.ts'
+import type { ChatMessage } from '../../../contract/app/chats.ts'
 import { useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 

@@ -1,5 +1,5 @@
 /** The chats of this host, newest first, with a delete that can be undone. */
-import type { ChatSummary } from '../../../contract/app-api.ts'
+import type { ChatSummary } from '../../../contract/app/chats.ts'
 import { useChats, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { IconButton } from '../../ui/icon-button.tsx'

@@ -1,6 +1,6 @@
 /** One message: the reader's words, or a reply with its figures and what can be done with it. */
 import { memo, useState } from 'react'
-import type { ChatMessage } from '../../../contract/app-api.ts'
+import type { ChatMessage } from '../../../contract/app/chats.ts'
 import { useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { canContinue, type LiveReply } from '../../stores/chats.ts'

@@ -1,7 +1,7 @@
 /** The engine's memory: real bytes, and two lines over time that should be flat. */
 import { useEffect, useRef } from 'react'
 import { useStore } from 'zustand'
-import type { ModelInfo } from '../../../contract/schemas.ts'
+import type { ModelInfo } from '../../../contract/words/model.ts'
 import { useEngine, usePreferences, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { formatBytes } from '../../ui/units.ts'
