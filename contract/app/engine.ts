@@ -9,7 +9,10 @@ import { bytes, count, fraction, nothing } from '../words/numbers.ts'
 export const engineStatusSchema = v.variant('phase', [
   v.object({ phase: v.literal('starting') }),
   v.object({ phase: v.literal('loading'), modelName: v.string(), stage: v.picklist(['convert', 'load']), fraction }),
-  v.object({ phase: v.literal('ready'), loaded: loadedModelSchema }),
+  /** `isMoving`: on its way to another backend; replies wait and go on there. */
+  v.object({ phase: v.literal('ready'), loaded: loadedModelSchema, isMoving: v.boolean() }),
+  /** The process runs without a model. */
+  v.object({ phase: v.literal('unloaded') }),
   /** The process ended by itself; a new one is on its way. */
   v.object({ phase: v.literal('restarting'), attempt: count, reason: v.string() }),
   /** Given up, or the model cannot be loaded: `engine.retry` tries again. */

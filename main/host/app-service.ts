@@ -5,7 +5,7 @@ import { type AppApi, appApi } from '../../contract/app-api.ts'
 import { type Handlers, type Server, serve, type Transport } from '../../contract/rpc.ts'
 import { createMemoryChatStore } from '../services/chats/chat-store.ts'
 import { type Chats, createChats } from '../services/chats/chats.ts'
-import { watchEngineMemory } from '../services/telemetry/engine-memory.ts'
+import { createEngineMemoryWatch } from '../services/telemetry/engine-memory.ts'
 import type { SpawnEngineProcess, SupervisorTiming } from './supervisor.ts'
 import { createSupervisor, type ModelRequest, type Supervisor } from './supervisor.ts'
 
@@ -36,7 +36,8 @@ export function createAppHost({ info, spawnEngine, model, timing }: AppHostOptio
   }
 }
 
-export function createAppService(info: AppInfo, supervisor: Supervisor, chats: Chats): Handlers<AppApi> {
+function createAppService(info: AppInfo, supervisor: Supervisor, chats: Chats): Handlers<AppApi> {
+  const memory = createEngineMemoryWatch(supervisor)
   return {
     calls: {
       'app.info': () => info,
@@ -59,7 +60,7 @@ export function createAppService(info: AppInfo, supervisor: Supervisor, chats: C
           })
           emit(supervisor.status)
         }),
-      'engine.memory': (_params, emit, { signal }) => watchEngineMemory(supervisor, emit, signal),
+      'engine.memory': (_params, emit, { signal }) => memory.watch(emit, signal),
       'chat.watch': ({ chatId }, emit, { signal }) => chats.watch(chatId, emit, signal),
     },
   }

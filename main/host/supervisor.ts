@@ -1,22 +1,25 @@
 /**
  * Starts the engine process, watches it, restarts it with its model, and tells everybody about it. What was in flight
- * when a process dies fails with `engine-lost`; sessions die with their process, so callers key them by
+ * when a process dies fails with `engine-lost`; sessions die with their model, so callers key them by
  * `EngineConnection`. It knows nothing of chats and does not repeat anybody's request.
  */
-
 import type { EngineStatus } from '../../contract/app/engine.ts'
+import type { EngineEvent } from '../../contract/engine/events.ts'
 import { type EngineApi, engineApi } from '../../contract/engine-api.ts'
 import { TernError, type TernErrorData, toErrorData } from '../../contract/errors.ts'
 import { type AbortSignalLike, type Client, createClient, type Transport } from '../../contract/rpc.ts'
-import type { BackendInfo, BackendRequest } from '../../contract/words/backend.ts'
+import type { BackendRequest } from '../../contract/words/backend.ts'
 import { type ControlMessage, parseControl } from '../engine-process/control.ts'
+import { type Cancel, systemTime, type Time } from '../time.ts'
+import { reduceStatus, type StatusEvent } from './engine-status.ts'
+import { type SilenceLimits, watchSilence } from './silence-watch.ts'
 
 export interface ProcessExit {
   code: number | null
   signal: string | null
 }
 
-/** A running engine process, whatever started it: Node's fork, Electron's utilityProcess, a fake. */
+/** A running engine process, whatever started it: a child of Node, a fake. */
 export interface EngineProcess extends Transport {
   readonly pid: number | undefined
   /** Called once. */
@@ -32,14 +35,12 @@ export interface ModelRequest extends BackendRequest {
   name: string
 }
 
-/** One life of the engine process, with the model loaded. A new object after every restart. */
+/** One loaded model in one life of the engine process. A new object after every restart and every load. */
 export interface EngineConnection {
   readonly client: Client<EngineApi>
-  /** What a reply said of where the model is now. */
-  moved(backend: BackendInfo): void
 }
 
-export interface SupervisorTiming {
+export interface SupervisorTiming extends SilenceLimits {
   /** From the start of the process to its `ready`. */
   readyTimeoutMs: number
   /** Pause before the first restart; doubles with every further death in the window. */
@@ -48,13 +49,8 @@ export interface SupervisorTiming {
   /** This many deaths within the window, and it gives up. */
   deathLimit: number
   deathWindowMs: number
-  /**
-   * While work is in flight, silence is counted in ticks of our own timer, not on the clock: a machine that slept, or a
-   * host that was stopped, adds one tick. The limit, ten minutes by default, lies far above the longest synchronous step:
-   * a chunk of the reference backend with the largest published model takes two to three.
-   */
-  silenceTickMs: number
-  silenceTickLimit: number
+  /** A backend that fails for good within this time of being loaded again is not loaded a third time. */
+  failureWindowMs: number
   /** From `shutdown` to the kill. */
   stopTimeoutMs: number
 }
@@ -65,9 +61,15 @@ const DEFAULT_TIMING: SupervisorTiming = {
   maxBackoffMs: 10_000,
   deathLimit: 4,
   deathWindowMs: 60_000,
+  failureWindowMs: 60_000,
   silenceTickMs: 5_000,
   silenceTickLimit: 120,
   stopTimeoutMs: 3_000,
+}
+
+export interface SupervisorOptions {
+  timing?: Partial<SupervisorTiming>
+  time?: Time
 }
 
 export interface Supervisor {
@@ -80,185 +82,246 @@ export interface Supervisor {
   readonly pid: number | undefined
   /** After 'failed': loads the model again, in a new process if need be. */
   retry(): void
+  /** Loads another model, or the same one elsewhere, in place of this one; sessions end. */
+  use(model: ModelRequest): void
   /** Ends the engine process; resolves when it is gone. */
   stop(): Promise<void>
 }
+
+export const createSupervisor = (
+  spawn: SpawnEngineProcess,
+  model: ModelRequest,
+  options: SupervisorOptions = {},
+): Supervisor => new EngineSupervisor(spawn, model, options)
 
 /** One process from its start to its exit. */
 interface Life {
   process: EngineProcess
   client: Client<EngineApi>
+  isReady: boolean
+  /** Ends the load in progress. */
+  cancelLoad: Cancel
   /** Why we ended it ourselves, when we did. */
   killedBecause: string | null
   exited: Promise<void>
-  end(): void
 }
 
-export function createSupervisor(
-  spawn: SpawnEngineProcess,
-  model: ModelRequest,
-  options: { timing?: Partial<SupervisorTiming> } = {},
-): Supervisor {
-  const timing = { ...DEFAULT_TIMING, ...options.timing }
-  const listeners = new Set<(status: EngineStatus) => void>()
-  let status: EngineStatus = { phase: 'starting' }
-  let life: Life | null = null
-  let connection: EngineConnection | null = null
-  let restartTimer: ReturnType<typeof setTimeout> | null = null
-  let deathsAtMs: number[] = []
-  let stopped = false
+class EngineSupervisor implements Supervisor {
+  status: EngineStatus = { phase: 'starting' }
+  private readonly timing: SupervisorTiming
+  private readonly time: Time
+  private readonly spawn: SpawnEngineProcess
+  private readonly listeners = new Set<(status: EngineStatus) => void>()
+  private model: ModelRequest
+  private life: Life | null = null
+  private connection: EngineConnection | null = null
+  private cancelRestart: Cancel = () => {}
+  private deathsAtMs: number[] = []
+  private failedAtMs: number | null = null
+  private isStopped = false
 
-  const setStatus = (next: EngineStatus) => {
-    status = next
-    for (const listener of [...listeners]) listener(next)
+  constructor(spawn: SpawnEngineProcess, model: ModelRequest, options: SupervisorOptions) {
+    this.spawn = spawn
+    this.model = model
+    this.timing = { ...DEFAULT_TIMING, ...options.timing }
+    this.time = options.time ?? systemTime
+    this.start()
   }
 
-  const start = () => {
-    restartTimer = null
+  get pid(): number | undefined {
+    return this.life?.process.pid
+  }
+
+  onStatus(listener: (status: EngineStatus) => void): () => void {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+
+  whenReady(signal?: AbortSignalLike): Promise<EngineConnection> {
+    return new Promise((resolve, reject) => {
+      const settle = () => {
+        if (signal?.aborted) reject(new TernError({ code: 'cancelled', message: 'Cancelled.' }))
+        else if (this.isStopped) reject(new TernError(CLOSED))
+        else if (this.connection !== null) resolve(this.connection)
+        else if (this.status.phase === 'failed') reject(new TernError(this.status.error))
+        else if (this.status.phase === 'unloaded') reject(new TernError(UNLOADED))
+        else return
+        this.listeners.delete(settle)
+        signal?.removeEventListener('abort', settle)
+      }
+      this.listeners.add(settle)
+      signal?.addEventListener('abort', settle)
+      settle()
+    })
+  }
+
+  retry(): void {
+    if (this.status.phase === 'failed' || this.status.phase === 'unloaded') this.loadAnew()
+  }
+
+  use(model: ModelRequest): void {
+    this.model = model
+    // A process that is still starting, or about to, loads it when it is ready.
+    if (this.life?.isReady === true || this.status.phase === 'failed') this.loadAnew()
+  }
+
+  async stop(): Promise<void> {
+    if (this.isStopped) return
+    this.isStopped = true
+    this.cancelRestart()
+    this.connection = null
+    this.wake()
+    const current = this.life
+    if (current === null) return
+    sendControl(current.process, { control: 'shutdown' })
+    const cancelKill = this.time.after(this.timing.stopTimeoutMs, () => current.process.kill())
+    await current.exited
+    cancelKill()
+  }
+
+  private loadAnew(): void {
+    if (this.isStopped) return
+    this.failedAtMs = null
+    this.apply({ kind: 'starting' })
+    if (this.life === null) {
+      this.cancelRestart()
+      this.start()
+    } else if (this.life.isReady) void this.load(this.life)
+  }
+
+  private apply(event: StatusEvent): void {
+    this.status = reduceStatus(this.status, event)
+    this.wake()
+  }
+
+  private wake(): void {
+    for (const listener of [...this.listeners]) listener(this.status)
+  }
+
+  private start(): void {
     let engineProcess: EngineProcess
     try {
-      engineProcess = spawn()
+      engineProcess = this.spawn()
     } catch (thrown) {
-      onDeath(`it could not be started: ${toErrorData(thrown).message}`)
+      const { message, remedy } = toErrorData(thrown)
+      this.onDeath(`it could not be started: ${message}${remedy === undefined ? '' : ` ${remedy}`}`)
       return
     }
-    const watched = watchSilence(engineProcess, timing, () => kill('it stopped answering'))
-    const client = createClient(engineApi, watched.transport)
-    const readyTimer = setTimeout(() => kill('it did not get ready in time'), timing.readyTimeoutMs)
+    const ping = () => sendControl(engineProcess, { control: 'ping' })
+    const watched = watchSilence(engineProcess, this.timing, this.time, ping, () => kill('it stopped answering'))
     let markExited = () => {}
     const current: Life = {
       process: engineProcess,
-      client,
+      client: createClient(engineApi, watched.transport),
+      isReady: false,
+      cancelLoad: () => {},
       killedBecause: null,
       exited: new Promise(resolve => (markExited = resolve)),
-      end() {
-        clearTimeout(readyTimer)
-        watched.stop()
-      },
     }
     const kill = (because: string) => {
       current.killedBecause = because
       engineProcess.kill()
     }
-    life = current
+    this.life = current
 
+    const cancelReady = this.time.after(this.timing.readyTimeoutMs, () => kill('it did not get ready in time'))
     const stopListening = engineProcess.onMessage(message => {
       if (parseControl(message)?.control !== 'ready') return
       stopListening()
-      clearTimeout(readyTimer)
-      void load(current)
+      cancelReady()
+      current.isReady = true
+      current.client.subscribe('engine.events', undefined, event => this.onEngineEvent(current, event))
+      void this.load(current)
     })
     engineProcess.onExit(exit => {
-      current.end()
-      if (life === current) life = null
+      cancelReady()
+      watched.stop()
+      if (this.life === current) this.life = null
       markExited()
-      onDeath(current.killedBecause ?? describeExit(exit), current)
+      this.onDeath(current.killedBecause ?? describeExit(exit), current)
     })
   }
 
-  const load = async (current: Life) => {
-    setStatus({ phase: 'loading', modelName: model.name, stage: 'load', fraction: 0 })
-    const { name: _name, ...params } = model
+  /** Loads the model asked for; a load that is still running ends first. */
+  private async load(current: Life): Promise<void> {
+    current.cancelLoad()
+    this.connection = null
+    const { name: modelName, ...params } = this.model
+    this.apply({ kind: 'loading', modelName, stage: 'load', fraction: 0 })
+    let isCurrent = true
+    const stream = current.client.subscribe('model.load', params, event => {
+      if (!isCurrent || this.life !== current) return
+      if (event.kind === 'progress') {
+        this.apply({ kind: 'loading', modelName, stage: event.stage, fraction: event.fraction })
+      } else {
+        this.connection = { client: current.client }
+        this.apply(event)
+      }
+    })
+    current.cancelLoad = () => {
+      isCurrent = false
+      stream.cancel()
+    }
     try {
-      await current.client.subscribe('model.load', params, event => {
-        if (life !== current) return
-        if (event.kind === 'progress') {
-          setStatus({ phase: 'loading', modelName: model.name, stage: event.stage, fraction: event.fraction })
-        } else {
-          const { loaded } = event
-          connection = {
-            client: current.client,
-            moved(backend) {
-              if (life === current && status.phase === 'ready') {
-                setStatus({ phase: 'ready', loaded: { ...loaded, backend } })
-              }
-            },
-          }
-          setStatus({ phase: 'ready', loaded })
-        }
-      }).ended
+      await stream.ended
     } catch (thrown) {
       // When the process died, its exit decides what comes next.
-      if (life !== current) return
+      if (!isCurrent || this.life !== current) return
       const error = toErrorData(thrown)
-      if (error.code !== 'engine-lost') setStatus({ phase: 'failed', error })
+      if (error.code !== 'engine-lost') this.apply({ kind: 'gave-up', error })
     }
   }
 
-  const onDeath = (reason: string, ended?: Life) => {
-    connection = null
+  /** What happens to the loaded model, whether or not a reply is being written. The load itself is followed in `load`. */
+  private onEngineEvent(current: Life, event: EngineEvent): void {
+    if (this.life !== current || this.isStopped || event.kind === 'loaded' || this.status.phase !== 'ready') return
+    if (event.kind === 'failed') {
+      this.onBackendFailure(current, event.error)
+      return
+    }
+    if (event.kind === 'unloaded') this.connection = null
+    this.apply(event)
+  }
+
+  /** A backend that failed for good: the model is loaded once more; when that fails soon after, the user is asked. */
+  private onBackendFailure(current: Life, error: TernErrorData): void {
+    const nowMs = this.time.nowMs()
+    const isAgain = this.failedAtMs !== null && nowMs - this.failedAtMs < this.timing.failureWindowMs
+    this.failedAtMs = nowMs
+    this.connection = null
+    if (isAgain) this.apply({ kind: 'gave-up', error })
+    else void this.load(current)
+  }
+
+  private onDeath(reason: string, ended?: Life): void {
+    this.connection = null
     ended?.client.close({
       code: 'engine-lost',
       message: `The engine process ended: ${reason}.`,
       remedy: 'It restarts by itself; then continue or regenerate the reply.',
     })
-    if (stopped) return
-    const nowMs = performance.now()
-    deathsAtMs = deathsAtMs.filter(atMs => nowMs - atMs < timing.deathWindowMs)
-    deathsAtMs.push(nowMs)
-    const attempt = deathsAtMs.length
-    if (attempt >= timing.deathLimit) {
-      deathsAtMs = []
-      setStatus({ phase: 'failed', error: gaveUp(attempt, reason) })
+    if (this.isStopped) return
+    const nowMs = this.time.nowMs()
+    this.deathsAtMs = this.deathsAtMs.filter(atMs => nowMs - atMs < this.timing.deathWindowMs)
+    this.deathsAtMs.push(nowMs)
+    const attempt = this.deathsAtMs.length
+    if (attempt >= this.timing.deathLimit) {
+      this.deathsAtMs = []
+      this.apply({ kind: 'gave-up', error: gaveUp(attempt, reason) })
       return
     }
-    setStatus({ phase: 'restarting', attempt, reason })
-    restartTimer = setTimeout(start, Math.min(timing.maxBackoffMs, timing.firstBackoffMs * 2 ** (attempt - 1)))
-  }
-
-  start()
-
-  return {
-    get status() {
-      return status
-    },
-    get pid() {
-      return life?.process.pid
-    },
-    onStatus(listener) {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
-    },
-    whenReady(signal) {
-      return new Promise((resolve, reject) => {
-        const settle = () => {
-          if (signal?.aborted) reject(new TernError({ code: 'cancelled', message: 'Cancelled.' }))
-          else if (stopped) reject(new TernError(CLOSED))
-          else if (connection !== null) resolve(connection)
-          else if (status.phase === 'failed') reject(new TernError(status.error))
-          else return
-          listeners.delete(settle)
-          signal?.removeEventListener('abort', settle)
-        }
-        listeners.add(settle)
-        signal?.addEventListener('abort', settle)
-        settle()
-      })
-    },
-    retry() {
-      if (stopped || status.phase !== 'failed') return
-      setStatus({ phase: 'starting' })
-      if (life === null) start()
-      else void load(life)
-    },
-    async stop() {
-      if (stopped) return
-      stopped = true
-      if (restartTimer !== null) clearTimeout(restartTimer)
-      connection = null
-      // Wakes whoever waits in whenReady.
-      setStatus(status)
-      const current = life
-      if (current === null) return
-      sendControl(current.process, { control: 'shutdown' })
-      const killTimer = setTimeout(() => current.process.kill(), timing.stopTimeoutMs)
-      await current.exited
-      clearTimeout(killTimer)
-    },
+    this.apply({ kind: 'restarting', attempt, reason })
+    const pauseMs = Math.min(this.timing.maxBackoffMs, this.timing.firstBackoffMs * 2 ** (attempt - 1))
+    this.cancelRestart = this.time.after(pauseMs, () => this.start())
   }
 }
 
 const CLOSED: TernErrorData = { code: 'connection-closed', message: 'Tern is closing.' }
+const UNLOADED: TernErrorData = {
+  code: 'model-not-loaded',
+  message: 'No model is loaded.',
+  remedy: 'Load the model again.',
+}
 
 const sendControl = (transport: Transport, message: ControlMessage) => transport.send(message)
 
@@ -275,56 +338,4 @@ function describeExit({ code, signal }: ProcessExit): string {
   if (signal !== null) return `it was ended by ${signal}`
   if (code === null) return 'it could not be started'
   return `it exited with code ${code}`
-}
-
-/**
- * Passes messages through and calls `onSilence` when nothing at all came back for `silenceTickLimit` ticks although
- * requests are in flight and the process was asked. No timer runs while nothing is in flight.
- */
-function watchSilence(
-  engineProcess: EngineProcess,
-  timing: SupervisorTiming,
-  onSilence: () => void,
-): { transport: Transport; stop(): void } {
-  const inFlight = new Set<unknown>()
-  let silentTicks = 0
-  let timer: ReturnType<typeof setInterval> | null = null
-
-  const stop = () => {
-    if (timer !== null) clearInterval(timer)
-    timer = null
-  }
-  const tick = () => {
-    silentTicks += 1
-    if (silentTicks > timing.silenceTickLimit) {
-      stop()
-      onSilence()
-    } else sendControl(engineProcess, { control: 'ping' })
-  }
-  const stopListening = engineProcess.onMessage(message => {
-    silentTicks = 0
-    const { kind, id } = message as { kind?: unknown; id?: unknown }
-    if (kind === 'result' || kind === 'end' || kind === 'failure') inFlight.delete(id)
-    if (inFlight.size === 0) stop()
-  })
-  return {
-    transport: {
-      send(message) {
-        const { kind, id } = message as { kind?: unknown; id?: unknown }
-        if (kind === 'call' || kind === 'subscribe') {
-          inFlight.add(id)
-          if (timer === null) {
-            silentTicks = 0
-            timer = setInterval(tick, timing.silenceTickMs)
-          }
-        }
-        engineProcess.send(message)
-      },
-      onMessage: listener => engineProcess.onMessage(listener),
-    },
-    stop() {
-      stop()
-      stopListening()
-    },
-  }
 }

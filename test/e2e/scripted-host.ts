@@ -40,7 +40,7 @@ export const LOADED: LoadedModel = {
   loadMs: 412,
 }
 
-export const READY: EngineStatus = { phase: 'ready', loaded: LOADED }
+export const READY: EngineStatus = { phase: 'ready', loaded: LOADED, isMoving: false }
 
 const MEMORY: EngineMemory = {
   weightBytes: 35.2 * MIB,

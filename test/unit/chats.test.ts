@@ -18,7 +18,6 @@ class FakeAccess {
   private server!: Server
   private waiting: (() => void)[] = []
   failure: TernError | null = null
-  readonly moves: string[] = []
   private readonly options: FakeEngineOptions
 
   constructor(options: FakeEngineOptions) {
@@ -38,7 +37,7 @@ class FakeAccess {
     this.client = createClient(engineApi, near)
     const params = { path: '/models/fake.gguf', backend: 'auto' } as const
     await this.client.subscribe('model.load', params, () => {}).ended
-    this.connection = { client: this.client, moved: backend => this.moves.push(backend.description) }
+    this.connection = { client: this.client }
     for (const wake of this.waiting.splice(0)) wake()
   }
 
@@ -267,7 +266,6 @@ describe('a model that moves in mid-reply', () => {
       notice: 'The device was lost. The reply goes on elsewhere.',
       stats: { generatedTokens: 20 },
     })
-    expect(access.moves).toEqual(['words elsewhere'])
     chats.regenerate(id)
     expect(lastOf(id).notice).toBeUndefined()
     await settled(id)

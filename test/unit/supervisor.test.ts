@@ -8,10 +8,10 @@ import {
   createSupervisor,
   type EngineProcess,
   type ProcessExit,
-  type Supervisor,
   type SupervisorTiming,
 } from '../../main/host/supervisor.ts'
 import { createFakeEngine } from '../fake-engine.ts'
+import { createTestTime, settled } from '../test-time.ts'
 
 const MODEL = { path: '/models/fake.gguf', name: 'fake.gguf', backend: 'auto' as const }
 const TIMING = {
@@ -39,7 +39,7 @@ function fakeProcess(number: number, behaviour: { ready: boolean; deaf?: boolean
     isAlive = false
     for (const listener of onExit) listener(exit)
   }
-  const fake = createFakeEngine({ tokenMs: 1, loadMs: 0 })
+  const fake = createFakeEngine({ tokenMs: 0, loadMs: 0 })
   serve(
     engineApi,
     {
@@ -78,6 +78,7 @@ function supervise(
   timing: Partial<SupervisorTiming> = {},
   model = MODEL,
 ) {
+  const time = createTestTime()
   const processes: ReturnType<typeof fakeProcess>[] = []
   const supervisor = createSupervisor(
     () => {
@@ -86,17 +87,17 @@ function supervise(
       return made.engineProcess
     },
     model,
-    { timing: { ...TIMING, ...timing } },
+    { timing: { ...TIMING, ...timing }, time },
   )
   const phases: string[] = [supervisor.status.phase]
   supervisor.onStatus(({ phase }) => {
     if (phases.at(-1) !== phase) phases.push(phase)
   })
-  return { supervisor, processes, phases }
+  return { supervisor, processes, phases, time }
 }
 
+/** Of real processes. */
 const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 10_000, interval: 2 })
-const inPhase = (supervisor: Supervisor, phase: string) => until(() => supervisor.status.phase === phase)
 const failure = (promise: Promise<unknown>) => promise.then(() => null, toErrorData)
 
 describe('a process that starts', () => {
@@ -105,30 +106,31 @@ describe('a process that starts', () => {
     const { client } = await supervisor.whenReady()
     expect(phases).toEqual(['starting', 'loading', 'ready'])
     expect(supervisor.status).toMatchObject({ phase: 'ready', loaded: { model: { path: MODEL.path } } })
-    const { moved } = await supervisor.whenReady()
-    moved({ name: 'wasm', description: 'elsewhere', kernel: 'none', threads: 1 })
-    expect(supervisor.status).toMatchObject({
-      phase: 'ready',
-      loaded: { model: { path: MODEL.path }, backend: { name: 'wasm', description: 'elsewhere' } },
-    })
     expect(await client.call('session.create', undefined)).toBe('s1')
     await supervisor.stop()
   })
 
   it('is not restarted when the model cannot be loaded; retry loads again in the same process', async () => {
     const { supervisor, processes } = supervise([], {}, { ...MODEL, path: '/missing.gguf' })
-    await inPhase(supervisor, 'failed')
-    expect(supervisor.status).toMatchObject({ error: { code: 'file-not-found', remedy: 'Choose another.' } })
+    await settled()
+    expect(supervisor.status).toMatchObject({
+      phase: 'failed',
+      error: { code: 'file-not-found', remedy: 'Choose another.' },
+    })
     expect((await failure(supervisor.whenReady()))?.code).toBe('file-not-found')
     supervisor.retry()
     expect(supervisor.status.phase).not.toBe('failed')
-    await inPhase(supervisor, 'failed')
+    await settled()
+    expect(supervisor.status.phase).toBe('failed')
     expect(processes).toHaveLength(1)
     await supervisor.stop()
   })
 
   it('is killed and started again when it does not get ready in time', async () => {
-    const { supervisor, processes } = supervise([{ ready: false }], { readyTimeoutMs: 10 })
+    const { supervisor, processes, time } = supervise([{ ready: false }], { readyTimeoutMs: 10 })
+    await time.advance(9)
+    expect(processes).toHaveLength(1)
+    await time.advance(2)
     await supervisor.whenReady()
     expect(processes).toHaveLength(2)
     expect(processes[0]!.isAlive()).toBe(false)
@@ -136,14 +138,15 @@ describe('a process that starts', () => {
   })
 
   it('may be impossible to start: that is a death like any other', async () => {
+    const time = createTestTime()
     const supervisor = createSupervisor(
       () => {
         throw new Error('no such file')
       },
       MODEL,
-      { timing: TIMING },
+      { timing: TIMING, time },
     )
-    await inPhase(supervisor, 'failed')
+    await time.advance(100)
     expect(supervisor.status).toMatchObject({
       error: { code: 'engine-lost', message: expect.stringContaining('no such file') },
     })
@@ -152,7 +155,7 @@ describe('a process that starts', () => {
 
 describe('a process that dies', () => {
   it('is replaced, with its model, and everything in flight fails with engine-lost', async () => {
-    const { supervisor, processes, phases } = supervise()
+    const { supervisor, processes, phases, time } = supervise()
     const first = await supervisor.whenReady()
     const sessionId = await first.client.call('session.create', undefined)
     const stream = first.client.subscribe(
@@ -164,6 +167,7 @@ describe('a process that dies', () => {
     const error = await failure(stream.ended)
     expect(error).toMatchObject({ code: 'engine-lost', message: expect.stringContaining('SIGKILL') })
     expect(error?.remedy).toBeTruthy()
+    await time.advance(TIMING.firstBackoffMs)
     const second = await supervisor.whenReady()
     expect(second).not.toBe(first)
     expect((await failure(first.client.call('memory', undefined)))?.code).toBe('engine-lost')
@@ -173,10 +177,11 @@ describe('a process that dies', () => {
   })
 
   it('again and again is given up with a clear error; retry starts anew', async () => {
-    const { supervisor, processes, phases } = supervise()
+    const { supervisor, processes, phases, time } = supervise()
     for (let death = 1; death <= TIMING.deathLimit; death++) {
       await supervisor.whenReady()
       processes.at(-1)!.die({ code: 134, signal: null })
+      await time.advance(TIMING.maxBackoffMs)
     }
     expect(supervisor.status).toMatchObject({
       phase: 'failed',
@@ -191,58 +196,152 @@ describe('a process that dies', () => {
   })
 
   it('now and then is never given up', async () => {
-    const { supervisor, processes } = supervise([], { deathWindowMs: 0 })
+    const { supervisor, processes, time } = supervise([], { deathWindowMs: 3 })
     for (let death = 1; death <= TIMING.deathLimit + 2; death++) {
       await supervisor.whenReady()
       processes.at(-1)!.die({ code: 1, signal: null })
+      await time.advance(TIMING.maxBackoffMs)
     }
     await supervisor.whenReady()
     await supervisor.stop()
   })
 
   it('waits longer before every restart', async () => {
-    vi.useFakeTimers()
-    try {
-      const { supervisor, processes } = supervise([], { firstBackoffMs: 100, maxBackoffMs: 250, deathLimit: 9 })
-      const pauses: number[] = []
-      for (let death = 0; death < 4; death++) {
-        await vi.advanceTimersByTimeAsync(50)
-        processes.at(-1)!.die({ code: 1, signal: null })
-        const count = processes.length
-        let pause = 0
-        while (processes.length === count) {
-          await vi.advanceTimersByTimeAsync(10)
-          pause += 10
-        }
-        pauses.push(pause)
+    const timing = { firstBackoffMs: 100, maxBackoffMs: 250, deathLimit: 9 }
+    const { supervisor, processes, time } = supervise([], timing)
+    const pauses: number[] = []
+    for (let death = 0; death < 4; death++) {
+      await time.advance(50)
+      processes.at(-1)!.die({ code: 1, signal: null })
+      const count = processes.length
+      let pause = 0
+      while (processes.length === count) {
+        await time.advance(10)
+        pause += 10
       }
-      expect(pauses).toEqual([100, 200, 250, 250])
-      void supervisor.stop()
-    } finally {
-      vi.useRealTimers()
+      pauses.push(pause)
     }
+    expect(pauses).toEqual([100, 200, 250, 250])
+    await supervisor.stop()
+  })
+})
+
+describe('a backend that fails for good in a living process', () => {
+  const error = { code: 'backend-failed', message: 'The kernel trapped.', remedy: 'Load the model again.' } as const
+
+  it('is loaded once more by itself, with a new connection; the second time soon after, the user is asked', async () => {
+    const { supervisor, processes, phases } = supervise()
+    const first = await supervisor.whenReady()
+    processes[0]!.fake.tell({ kind: 'failed', error })
+    await settled()
+    const second = await supervisor.whenReady()
+    expect(second).not.toBe(first)
+    expect(phases).toEqual(['starting', 'loading', 'ready', 'loading', 'ready'])
+    processes[0]!.fake.tell({ kind: 'failed', error })
+    await settled()
+    expect(supervisor.status).toEqual({ phase: 'failed', error })
+    expect((await failure(supervisor.whenReady()))?.code).toBe('backend-failed')
+    supervisor.retry()
+    await supervisor.whenReady()
+    expect(supervisor.status.phase).toBe('ready')
+    expect(processes).toHaveLength(1)
+    await supervisor.stop()
+  })
+
+  it('now and then is loaded again every time', async () => {
+    const { supervisor, processes, time } = supervise([], { failureWindowMs: 1000 })
+    for (let failures = 0; failures < 4; failures++) {
+      await supervisor.whenReady()
+      processes[0]!.fake.tell({ kind: 'failed', error })
+      await time.advance(1001)
+    }
+    expect(supervisor.status.phase).toBe('ready')
+    await supervisor.stop()
+  })
+})
+
+describe('a model that changes while no reply is written', () => {
+  it('is shown where it is: moves are told, and where it goes meanwhile', async () => {
+    const { supervisor, processes } = supervise()
+    await supervisor.whenReady()
+    const { fake } = processes[0]!
+    const seen: unknown[] = []
+    supervisor.onStatus(status => {
+      if (status.phase === 'ready') seen.push([status.isMoving, status.loaded.backend.description])
+    })
+    const backend = { name: 'wasm', description: 'elsewhere', kernel: 'none', threads: 1 } as const
+    fake.tell({ kind: 'moving', cause: 'lost' })
+    fake.tell({ kind: 'moved', cause: 'lost', backend, reason: 'The device was lost.', isExact: true })
+    await settled()
+    expect(seen).toEqual([
+      [true, 'words in a row'],
+      [false, 'elsewhere'],
+    ])
+    expect(supervisor.status).toMatchObject({ phase: 'ready', loaded: { model: { path: MODEL.path }, backend } })
+    await supervisor.stop()
+  })
+
+  it('is not ready once it is unloaded; retry loads it again', async () => {
+    const { supervisor } = supervise()
+    const { client } = await supervisor.whenReady()
+    await client.call('model.unload', undefined)
+    await settled()
+    expect(supervisor.status).toEqual({ phase: 'unloaded' })
+    expect((await failure(supervisor.whenReady()))?.code).toBe('model-not-loaded')
+    supervisor.retry()
+    await supervisor.whenReady()
+    await supervisor.stop()
+  })
+
+  it('can be another one: use loads it in place of the first, in the same process', async () => {
+    const { supervisor, processes, phases } = supervise()
+    const first = await supervisor.whenReady()
+    supervisor.use({ ...MODEL, path: '/models/other.gguf', name: 'other.gguf' })
+    expect(supervisor.status.phase).toBe('loading')
+    const second = await supervisor.whenReady()
+    expect(second).not.toBe(first)
+    expect(supervisor.status).toMatchObject({ loaded: { model: { path: '/models/other.gguf' } } })
+    expect(phases).toEqual(['starting', 'loading', 'ready', 'starting', 'loading', 'ready'])
+    expect(processes).toHaveLength(1)
+    await supervisor.stop()
+  })
+
+  it('asked for while the first is still loading, wins', async () => {
+    const { supervisor } = supervise()
+    await Promise.resolve()
+    supervisor.use({ ...MODEL, path: '/missing.gguf' })
+    supervisor.use({ ...MODEL, path: '/models/other.gguf' })
+    await supervisor.whenReady()
+    expect(supervisor.status).toMatchObject({ loaded: { model: { path: '/models/other.gguf' } } })
+    await settled()
+    expect(supervisor.status.phase).toBe('ready')
+    await supervisor.stop()
   })
 })
 
 describe('a process that stops answering', () => {
   it('is killed and replaced when nothing comes back although work is in flight', async () => {
-    const { supervisor, processes } = supervise()
+    const { supervisor, processes, time } = supervise()
     const { client } = await supervisor.whenReady()
+    await settled()
     const behaviour = processes[0]!
     // It hears nothing from now on.
     behaviour.engineProcess.send = message => void behaviour.received.push(message)
-    expect(await failure(client.call('memory', undefined))).toMatchObject({
+    const asked = failure(client.call('memory', undefined))
+    await time.advance(TIMING.silenceTickMs * (TIMING.silenceTickLimit + 1))
+    expect(await asked).toMatchObject({
       code: 'engine-lost',
       message: expect.stringContaining('stopped answering'),
     })
     expect(behaviour.received).toContainEqual({ control: 'ping' })
+    await time.advance(TIMING.firstBackoffMs)
     await supervisor.whenReady()
     expect(processes).toHaveLength(2)
     await supervisor.stop()
   })
 
   it('is left alone while it answers pings, however long its work takes', async () => {
-    const { supervisor, processes } = supervise()
+    const { supervisor, processes, time } = supervise()
     const { client } = await supervisor.whenReady()
     const { fake, received } = processes[0]!
     let finish = () => {}
@@ -250,7 +349,8 @@ describe('a process that stops answering', () => {
     Object.assign(fake.handlers.calls, { 'tokenizer.encode': encode })
     const call = client.call('tokenizer.encode', { text: 'x', parseSpecial: false })
     const pings = () => received.filter(message => (message as { control?: string }).control === 'ping').length
-    await until(() => pings() > TIMING.silenceTickLimit * 3)
+    await time.advance(TIMING.silenceTickMs * TIMING.silenceTickLimit * 4)
+    expect(pings()).toBeGreaterThan(TIMING.silenceTickLimit * 3)
     finish()
     expect(await call).toEqual([1])
     expect(processes).toHaveLength(1)
@@ -258,12 +358,13 @@ describe('a process that stops answering', () => {
   })
 
   it('is not pinged at all while nothing is in flight', async () => {
-    const { supervisor, processes } = supervise()
+    const { supervisor, processes, time } = supervise()
     await supervisor.whenReady()
-    // The end of the load's stream comes just after 'ready'.
-    await new Promise(resolve => setTimeout(resolve, TIMING.silenceTickMs))
+    // The end of the load's stream comes just after 'ready'; the stream of events stays open.
+    await settled()
+    expect(time.pending).toBe(0)
     processes[0]!.received.length = 0
-    await new Promise(resolve => setTimeout(resolve, TIMING.silenceTickMs * 6))
+    await time.advance(TIMING.silenceTickMs * 6)
     expect(processes[0]!.received).not.toContainEqual({ control: 'ping' })
     await supervisor.stop()
   })
@@ -271,20 +372,22 @@ describe('a process that stops answering', () => {
 
 describe('the end', () => {
   it('asks the process to shut down, and starts no other', async () => {
-    const { supervisor, processes } = supervise()
+    const { supervisor, processes, time } = supervise()
     await supervisor.whenReady()
     await supervisor.stop()
     expect(processes[0]!.isAlive()).toBe(false)
     expect((await failure(supervisor.whenReady()))?.code).toBe('connection-closed')
     supervisor.retry()
-    await new Promise(resolve => setTimeout(resolve, 20))
+    await time.advance(1000)
     expect(processes).toHaveLength(1)
   })
 
   it('kills a process that does not go', async () => {
-    const { supervisor, processes } = supervise([{ ready: true, stubborn: true }])
+    const { supervisor, processes, time } = supervise([{ ready: true, stubborn: true }])
     await supervisor.whenReady()
-    await supervisor.stop()
+    const stopping = supervisor.stop()
+    await time.advance(TIMING.stopTimeoutMs)
+    await stopping
     expect(processes[0]!.isAlive()).toBe(false)
   })
 

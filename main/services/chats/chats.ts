@@ -221,7 +221,6 @@ export function createChats(engine: EngineAccess, store: ChatStore): Chats {
     const stream = client.subscribe('generate', { sessionId, input, sampling }, event => {
       if (event.kind === 'finish') finish = event
       else onEvent(event)
-      if (event.kind === 'moved') connection.moved(event.backend)
     })
     const onStop = () => void client.call('session.stop', { sessionId }).catch(() => {})
     stop.addEventListener('abort', onStop)

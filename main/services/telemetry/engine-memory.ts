@@ -1,6 +1,7 @@
-/** Samples the engine's memory for whoever watches; samples nothing while nobody does. */
+/** One sampler of the engine's memory for all who watch; nothing is sampled while nobody does. */
 import type { AbortSignalLike } from '../../../contract/rpc.ts'
 import type { EngineMemory } from '../../../contract/words/memory.ts'
+import { type Cancel, systemTime, type Time } from '../../time.ts'
 import type { EngineAccess } from '../chats/chats.ts'
 
 const SAMPLE_INTERVAL_MS = 500
@@ -11,33 +12,47 @@ export interface EngineMemorySample {
   hostRssBytes: number
 }
 
-/** Emits about twice a second until `signal` fires; waits while the engine is not ready, skips a sample that fails. */
-export async function watchEngineMemory(
-  engine: EngineAccess,
-  emit: (sample: EngineMemorySample) => void,
-  signal: AbortSignalLike,
-): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      const { client } = await engine.whenReady(signal)
-      const memory = await client.call('memory', undefined)
-      emit({ sampledAtMs: Date.now(), memory, hostRssBytes: process.memoryUsage.rss() })
-    } catch {
-      // The engine is restarting or has given up: engine.status says so, here there is nothing to measure.
-    }
-    await pause(SAMPLE_INTERVAL_MS, signal)
-  }
+export interface EngineMemoryWatch {
+  /** Emits about twice a second until `signal` fires, the last sample at once; nothing while the engine is not ready. */
+  watch(emit: (sample: EngineMemorySample) => void, signal: AbortSignalLike): Promise<void>
 }
 
-function pause(durationMs: number, signal: AbortSignalLike): Promise<void> {
-  return new Promise(resolve => {
-    const end = () => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', end)
-      resolve()
+export function createEngineMemoryWatch(engine: EngineAccess, time: Time = systemTime): EngineMemoryWatch {
+  const watchers = new Set<(sample: EngineMemorySample) => void>()
+  let last: EngineMemorySample | null = null
+  let stopSampling: Cancel | null = null
+  let isSampling = false
+
+  const sample = async () => {
+    // A slow answer skips samples; it does not pile them up.
+    if (isSampling) return
+    isSampling = true
+    try {
+      const { client } = await engine.whenReady()
+      const memory = await client.call('memory', undefined)
+      last = { sampledAtMs: time.wallMs(), memory, hostRssBytes: process.memoryUsage.rss() }
+      for (const emit of [...watchers]) emit(last)
+    } catch {
+      // The engine is restarting or has given up: engine.status says so, here there is nothing to measure.
+    } finally {
+      isSampling = false
     }
-    const timer = setTimeout(end, durationMs)
-    signal.addEventListener('abort', end)
-    if (signal.aborted) end()
-  })
+  }
+
+  return {
+    async watch(emit, signal) {
+      if (signal.aborted) return
+      watchers.add(emit)
+      if (stopSampling === null) {
+        stopSampling = time.every(SAMPLE_INTERVAL_MS, () => void sample())
+        void sample()
+      } else if (last !== null) emit(last)
+      await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()))
+      watchers.delete(emit)
+      if (watchers.size > 0) return
+      stopSampling?.()
+      stopSampling = null
+      last = null
+    },
+  }
 }
