@@ -1,4 +1,7 @@
-/** `tern eval`: next-token loss of a text or of token ids, and all logits for comparisons with other implementations. */
+/**
+ * `tern eval`: next-token loss of a text or of token ids, all logits for comparisons with other implementations, and
+ * with --prompts (eval-prompts.ts) how many prompts are answered as their rules ask.
+ */
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
@@ -6,8 +9,15 @@ import type { EngineApi } from '../../contract/engine-api.ts'
 import { TernError } from '../../contract/errors.ts'
 import type { StreamParams } from '../../contract/rpc.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
+import { evaluatePrompts } from './eval-prompts.ts'
 import { follow, loadModel } from './model.ts'
-import { addModelOptions, type ModelOptions } from './options.ts'
+import {
+  addModelOptions,
+  addSamplingOptions,
+  asksForSampling,
+  type ModelOptions,
+  type SamplingOptions,
+} from './options.ts'
 import { fileError } from './run.ts'
 import {
   formatMs,
@@ -20,9 +30,12 @@ import {
   writeJson,
 } from './terminal.ts'
 
-interface EvalOptions extends ModelOptions {
+interface EvalOptions extends ModelOptions, SamplingOptions {
   text?: string
   ids?: string
+  prompts?: string
+  show?: true
+  page?: string
   saveLogits?: string
   json?: true
 }
@@ -33,10 +46,17 @@ The loss is the mean over all tokens but the first, in nats. --text begins with 
 array of ids, or an object with such an array under "ids" or "input_ids". --save-logits writes a safetensors file with
 one tensor, logits [T, V] in float32, of one pass over all T tokens.
 
+--prompts asks every prompt of a file (as models/eval100.json, whose "about" tells the rules) and counts the replies that
+pass. It is greedy, with at most 320 tokens a reply, until a sampling option is given; the others then have the defaults
+of chats. Several conversations run at a time. With --json, stdout gets {passed, total, categories, generatedTokens,
+evaluateMs, sampling, model, backend, answers: [{category, turns, replies, brokenRule, seed}]}.
+
 Examples:
   tern eval --text held-out.txt
   tern eval mmfreelm-370m.gguf --ids ids.json --save-logits logits.safetensors --backend reference
   tern eval --text held-out.txt --json | jq .lossNats
+  tern eval --prompts models/eval100.json --show
+  tern eval --prompts models/eval100.json --seed 1 --temperature 0.7
 `
 
 export function defineEval(
@@ -45,17 +65,20 @@ export function defineEval(
 ): void {
   const command = program
     .command('eval')
-    .summary('measure next-token loss')
-    .description('Measures the next-token loss and the perplexity of a text.')
+    .summary('measure loss, or answers to prompts')
+    .description('Measures the next-token loss and the perplexity of a text, or how many prompts a model answers well.')
     .argument('[model]', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)')
     .option('--text <file>', 'UTF-8 text; "-" reads stdin')
     .option('--ids <file>', 'token ids as JSON')
+    .option('--prompts <file>', 'prompts with rules as JSON: count the replies that pass')
+    .option('--show', 'with --prompts: show the conversations that failed')
+    .option('--page <file>', 'with --prompts: write all conversations to a Markdown page')
     .option('--save-logits <file>', 'write all logits to a safetensors file')
-  addModelOptions(command)
     .option(
       '--json',
       'one JSON object on stdout: {tokens, lossNats, perplexity, evaluateMs, model, backend, logitsPath}',
     )
+  addSamplingOptions(addModelOptions(command))
     .addHelpText('after', EXAMPLES)
     .action((model: string | undefined, options: EvalOptions) => run(model, options))
 }
@@ -68,18 +91,19 @@ export async function evaluate(
   const { terminal } = context
   context.wantsJson = options.json === true
   if (model !== undefined && options.model !== undefined) throw new UsageError('Two models given: name one.')
+  const given = model ?? options.model
+  const modelOptions = { ...options, ...(given === undefined ? {} : { model: given }) }
+  checkOptions(options)
+  if (options.prompts !== undefined) {
+    return evaluatePrompts({ ...modelOptions, prompts: options.prompts }, context)
+  }
   const input = await readInput(options, terminal)
   const logitsPath = options.saveLogits === undefined ? undefined : resolve(options.saveLogits)
 
   const engine = await context.connectEngine(options.backend)
   const progress = startProgress(terminal, 'Evaluating')
   try {
-    const given = model ?? options.model
-    const loaded = await loadModel(
-      engine.client,
-      { ...options, ...(given === undefined ? {} : { model: given }) },
-      context,
-    )
+    const loaded = await loadModel(engine.client, modelOptions, context)
     const startedAtMs = performance.now()
     let result = { tokens: 0, lossNats: null as number | null, perplexity: null as number | null }
     await follow(
@@ -124,10 +148,20 @@ export async function evaluate(
   }
 }
 
-async function readInput(options: EvalOptions, terminal: Terminal): Promise<EvaluateInput> {
-  if ((options.text === undefined) === (options.ids === undefined)) {
-    throw new UsageError('Give either --text FILE or --ids FILE.json.')
+function checkOptions(options: EvalOptions): void {
+  const { text, ids, prompts, show, page, saveLogits, greedy, maxTokens, stop } = options
+  if ([text, ids, prompts].filter(file => file !== undefined).length !== 1) {
+    throw new UsageError('Give one of --text FILE, --ids FILE.json and --prompts FILE.json.')
   }
+  const isForPrompts = [show, page, greedy, maxTokens, stop].some(option => option !== undefined)
+  if (prompts === undefined && (isForPrompts || asksForSampling(options))) {
+    throw new UsageError('Sampling options, --show and --page go with --prompts.')
+  }
+  if (prompts !== undefined && saveLogits !== undefined)
+    throw new UsageError('--save-logits goes with --text or --ids.')
+}
+
+async function readInput(options: EvalOptions, terminal: Terminal): Promise<EvaluateInput> {
   const path = (options.text ?? options.ids)!
   let content: string
   try {

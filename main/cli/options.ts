@@ -123,6 +123,20 @@ const GREEDY: Sampling = {
   frequencyPenalty: 0,
 }
 
+/** Whether an option says how to draw tokens, for commands that are greedy of themselves. */
+export const asksForSampling = (options: SamplingOptions): boolean =>
+  [
+    options.seed,
+    options.temperature,
+    options.topK,
+    options.topP,
+    options.minP,
+    options.repetitionPenalty,
+    options.presencePenalty,
+    options.frequencyPenalty,
+    options.logitBias,
+  ].some(option => option !== undefined)
+
 /** Chat's defaults, or greedy ones, under what the user gave. --greedy wins over --temperature. */
 export function samplingOf(options: SamplingOptions): Sampling {
   const { seed, topK, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty, stop, logitBias } = options

@@ -105,8 +105,12 @@ describe('help and usage', () => {
     { args: ['run', '-p', 'x', '--raw', '--system', 'y'], says: '--system needs the chat template' },
     { args: ['run', '-p', 'x', '--state-in', 'y'], says: 'add --raw' },
     { args: ['run'], says: 'stdin is empty' },
-    { args: ['eval'], says: '--text FILE or --ids' },
-    { args: ['eval', '--text', 'a', '--ids', 'b'], says: '--text FILE or --ids' },
+    { args: ['eval'], says: 'one of --text FILE, --ids' },
+    { args: ['eval', '--text', 'a', '--ids', 'b'], says: 'one of --text FILE, --ids' },
+    { args: ['eval', '--text', 'a', '--prompts', 'b'], says: 'one of --text FILE, --ids' },
+    { args: ['eval', '--text', 'a', '--seed', '1'], says: 'go with --prompts' },
+    { args: ['eval', '--text', 'a', '--greedy'], says: 'go with --prompts' },
+    { args: ['eval', '--prompts', 'a', '--save-logits', 'b'], says: 'goes with --text or --ids' },
     { args: ['convert', 'in'], says: "missing required argument 'out'" },
   ])('wrong usage ends with 2: $args', async ({ args, says }) => {
     const { code, stdout, stderr } = await tern(args)
