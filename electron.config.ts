@@ -1,10 +1,11 @@
 /** How Electron's bundles and the window are built into out/; the browser shell builds the window alone from `windowConfig`. */
-import { cp } from 'node:fs/promises'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import react from '@vitejs/plugin-react'
 import { defineConfig, type UserConfig } from 'electron-vite'
 import type { Plugin, UserConfig as ViteConfig } from 'vite'
+import { makeEngineManifest } from './main/host/engine-files.ts'
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
 
@@ -26,32 +27,51 @@ export const windowConfig = {
   },
 } satisfies ViteConfig
 
-/** The engine process reads the shaders by name; beside the bundles there is a copy of them. */
-const copyShaders: Plugin = {
-  name: 'copy-shaders',
+/** The engine reads its kernels and shaders by name: they lie beside its bundle, and their hashes in the main process's. */
+const completeEngine: Plugin = {
+  name: 'complete-engine',
   async writeBundle() {
-    await cp(path('shaders'), path('out/shaders'), {
+    await cp(path('out/kernels'), path('out/engine/kernels'), { recursive: true })
+    await cp(path('shaders'), path('out/engine/shaders'), {
       recursive: true,
       filter: source => !basename(source).includes('.') || source.endsWith('.wgsl'),
     })
+    await mkdir(path('out/main'), { recursive: true })
+    await writeFile(path('out/main/engine-files.json'), JSON.stringify(makeEngineManifest(path('.'))))
   },
 }
 
-/** Electron's main process, its preload, and the engine process. */
+/**
+ * The engine child: plain Node's, outside of Electron's archive. Its libraries are bundled, since no node_modules lies
+ * beside it; only `webgpu`, which is optional and native, is looked up.
+ */
+export const engineConfig = {
+  plugins: [completeEngine],
+  ssr: { noExternal: true, external: ['webgpu'] },
+  build: {
+    ssr: true,
+    outDir: path('out/engine'),
+    emptyOutDir: true,
+    target: 'node24',
+    minify: false,
+    rolldownOptions: {
+      input: {
+        entry: path('main/engine-process/entry.ts'),
+        'wasm-thread': path('main/engine-process/wasm-thread.ts'),
+        'list-adapters': path('main/engine-process/list-adapters.ts'),
+      },
+      output: { entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js' },
+    },
+  },
+} satisfies ViteConfig
+
+/** Electron's main process and its preload. */
 export const mainConfig = {
   main: {
-    plugins: [copyShaders],
     build: {
       outDir: path('out/main'),
       rolldownOptions: {
-        // Optional, with a library of the platform's own.
-        external: ['webgpu'],
-        input: {
-          index: path('main/electron/index.ts'),
-          'engine-process': path('main/engine-process/entry.ts'),
-          'wasm-thread': path('main/engine-process/wasm-thread.ts'),
-          'list-adapters': path('main/engine-process/list-adapters.ts'),
-        },
+        input: { index: path('main/electron/index.ts') },
         output: { entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js' },
       },
     },

@@ -5,3 +5,10 @@ declare class AbortController {
 }
 declare function structuredClone<T>(value: T): T
 declare function queueMicrotask(callback: () => void): void
+declare class TextEncoder {
+  encode(text: string): Uint8Array
+}
+declare class TextDecoder {
+  constructor(encoding: 'utf-8', options: { fatal: boolean })
+  decode(bytes: Uint8Array): string
+}

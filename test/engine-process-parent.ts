@@ -1,8 +1,9 @@
 /** A host that starts the fake engine process, tells its id, and waits to be killed (supervisor.test.ts). */
-import { forkEngineProcess } from '../main/host/fork-engine-process.ts'
-import { createSupervisor } from '../main/host/supervisor.ts'
 
-const supervisor = createSupervisor(forkEngineProcess(new URL('./fake-engine-process.ts', import.meta.url)), {
+import { createSupervisor } from '../main/host/supervisor.ts'
+import { childOf } from './engine-child.ts'
+
+const supervisor = createSupervisor(childOf('test/fake-engine-process.ts'), {
   path: '/models/fake.gguf',
   name: 'fake.gguf',
   backend: 'auto',

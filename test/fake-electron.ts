@@ -167,32 +167,6 @@ class FakePortMain extends EventEmitter {
   }
 }
 
-export class FakeUtilityProcess extends EventEmitter {
-  static all: FakeUtilityProcess[] = []
-  pid = 4000 + FakeUtilityProcess.all.length
-  sent: unknown[] = []
-  killed = false
-  path: string
-  options: Electron.ForkOptions | undefined
-  constructor(path: string, options?: Electron.ForkOptions) {
-    super()
-    this.path = path
-    this.options = options
-    FakeUtilityProcess.all.push(this)
-  }
-  postMessage(message: unknown) {
-    this.sent.push(message)
-    if ((message as { control?: string }).control === 'shutdown') queueMicrotask(() => this.emit('exit', 0))
-  }
-  kill() {
-    this.killed = true
-    return true
-  }
-}
-export const utilityProcess = {
-  fork: (path: string, _args?: string[], options?: Electron.ForkOptions) => new FakeUtilityProcess(path, options),
-}
-
 export const Menu = {
   template: null as Electron.MenuItemConstructorOptions[] | null,
   buildFromTemplate: (template: Electron.MenuItemConstructorOptions[]) => template,

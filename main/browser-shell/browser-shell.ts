@@ -2,21 +2,19 @@
  * The browser shell: the same services as in Electron, for a browser on this machine. Owns no window and no engine code;
  * ends with Ctrl-C and takes the engine process along.
  */
-import { basename } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { BackendRequest } from '../../contract/words/backend.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { createAppHost } from '../host/app-service.ts'
-import { forkEngineProcess } from '../host/fork-engine-process.ts'
+import { engineChild } from '../host/engine-child.ts'
+import { type ModelOptions, modelRequest } from '../host/model-request.ts'
 import { noBrowserReason, openBrowser } from './open-browser.ts'
 import { startWindowServer } from './server.ts'
 
-const APP_ROOT = new URL('../../', import.meta.url)
-export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL('models/tern-98m-v2.gguf', APP_ROOT))
+const APP_ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const ENGINE_ENTRY = fileURLToPath(new URL('../engine-process/entry.ts', import.meta.url))
 
-export interface BrowserShellOptions extends Partial<BackendRequest> {
-  /** GGUF file or Hugging Face folder; the embedded model by default. */
-  modelPath?: string
+export interface BrowserShellOptions extends ModelOptions {
   /** Any free one by default. */
   port?: number
   /** true: opens the system's browser where there is a screen and CI is not set. */
@@ -24,7 +22,7 @@ export interface BrowserShellOptions extends Partial<BackendRequest> {
   /** The built window; out/renderer by default. */
   rendererDirectory?: string
   /** What the engine process runs; the engine's entry by default. */
-  engineEntry?: URL
+  engineEntry?: string
 }
 
 export interface BrowserShell {
@@ -38,22 +36,14 @@ export interface BrowserShell {
 
 /** Starts server and engine process. Throws `invalid-argument` when the port cannot be had. */
 export async function startBrowserShell(options: BrowserShellOptions = {}): Promise<BrowserShell> {
-  const modelPath = options.modelPath ?? EMBEDDED_MODEL_PATH
   const host = createAppHost({
     info: { version: packageJson.version, shell: 'browser', platform: process.platform },
-    spawnEngine: forkEngineProcess(options.engineEntry),
-    model: {
-      path: modelPath,
-      name: basename(modelPath),
-      backend: options.backend ?? 'auto',
-      ...(options.threads === undefined ? {} : { threads: options.threads }),
-      ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
-      ...(options.gpuMemoryBytes === undefined ? {} : { gpuMemoryBytes: options.gpuMemoryBytes }),
-    },
+    spawnEngine: engineChild({ nodePath: process.execPath, entry: options.engineEntry ?? ENGINE_ENTRY }),
+    model: modelRequest(options, APP_ROOT),
   })
   try {
     const server = await startWindowServer({
-      rendererDirectory: options.rendererDirectory ?? fileURLToPath(new URL('out/renderer', APP_ROOT)),
+      rendererDirectory: options.rendererDirectory ?? join(APP_ROOT, 'out/renderer'),
       connect: host.connect,
       ...(options.port === undefined ? {} : { port: options.port }),
     })
@@ -78,10 +68,12 @@ export async function startBrowserShell(options: BrowserShellOptions = {}): Prom
  * URL. Throws `invalid-argument` when the port cannot be had.
  */
 export async function runBrowserShell(options: BrowserShellOptions = {}): Promise<void> {
+  // Before the address is out: whoever reads it may send a signal at once.
+  const ended = terminationSignal()
   const shell = await startBrowserShell(options)
   process.stdout.write(`Tern is running at ${shell.url}  (Ctrl-C stops it)\n`)
   if (options.open === true && noBrowserReason() === null) openBrowser(shell.createLaunchUrl())
-  await terminationSignal()
+  await ended
   await shell.close()
 }
 

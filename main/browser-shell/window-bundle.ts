@@ -16,13 +16,15 @@ const MAIN_SOURCES = [
   'package-lock.json',
   'package.json',
   '{main,engine,contract,shaders}/**/*.{ts,wgsl}',
+  'models/*.gguf',
 ]
 const MAIN_OUTPUTS = [
   'out/main/index.js',
-  'out/main/engine-process.js',
-  'out/main/wasm-thread.js',
-  'out/main/list-adapters.js',
-  'out/shaders/embedding.wgsl',
+  'out/main/engine-files.json',
+  'out/engine/entry.js',
+  'out/engine/wasm-thread.js',
+  'out/engine/list-adapters.js',
+  'out/engine/shaders/embedding.wgsl',
   'out/preload/preload.cjs',
 ]
 
@@ -53,17 +55,19 @@ export function ensureWindow(): Promise<void> {
   })
 }
 
-/** Builds all that Electron runs (out/main, out/preload, out/renderer) where it is missing or stale. */
+/** Builds all that Electron runs (out/main, out/engine, out/preload, out/renderer) where it is missing or stale. */
 export async function ensureElectronBundles(): Promise<void> {
   await ensureWindow()
-  await ensureBundle('app', MAIN_SOURCES, MAIN_OUTPUTS, () =>
-    runBuild([
+  await ensureBundle('app', MAIN_SOURCES, MAIN_OUTPUTS, async () => {
+    await runBuild([
       'node_modules/electron-vite/bin/electron-vite.js',
       'build',
       '--config',
       'main/electron/main.vite.config.ts',
-    ]),
-  )
+    ])
+    // After it: the engine's hashes go beside the main bundle.
+    await runBuild(['node_modules/vite/bin/vite.js', 'build', '--config', 'main/engine-process/engine.vite.config.ts'])
+  })
 }
 
 async function ensureBundle(

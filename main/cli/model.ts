@@ -4,12 +4,13 @@ import { fileURLToPath } from 'node:url'
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { Client, StreamEvent, StreamParams } from '../../contract/rpc.ts'
 import type { LoadedModel } from '../../contract/words/model.ts'
+import { EMBEDDED_MODEL_FILE } from '../host/model-request.ts'
 import type { CommandContext } from './command-context.ts'
 import { backendRequest, type ModelOptions } from './options.ts'
 import { startProgress } from './terminal.ts'
 
 /** The model that ships with Tern. */
-export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL('../../models/tern-98m-v2.gguf', import.meta.url))
+export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL(`../../${EMBEDDED_MODEL_FILE}`, import.meta.url))
 
 /** A path as the user gave it, the embedded model by default. */
 export const modelPath = (given: string | undefined): string =>

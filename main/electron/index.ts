@@ -1,14 +1,25 @@
-/** Electron's main process: one instance, one window, one engine process. Everything else is in main/services. */
-import { basename, join } from 'node:path'
+/** Electron's main process: one instance, one window, one engine child. Everything else is in main/services. */
+import { join } from 'node:path'
 import { app, BrowserWindow } from 'electron'
 import { createAppHost } from '../host/app-service.ts'
+import { engineChild } from '../host/engine-child.ts'
+import { checkEngineFiles, readEngineManifest } from '../host/engine-files.ts'
+import { modelRequest } from '../host/model-request.ts'
 import { parseStartOptions } from '../host/start-options.ts'
-import { utilityEngineProcess } from './engine.ts'
+import { findInstalledNode24 } from '../launcher/node24.mjs'
 import { setMenu } from './menu.ts'
 import { CHROMIUM_SWITCHES } from './policy.ts'
 import { guardContents, guardSession, openWindow, registerAppScheme, serveWindows } from './window.ts'
 
 const OUT = join(import.meta.dirname, '..')
+
+/** The Node that the engine child runs: shipped beside the archive, or npm's where the app is developed. */
+function nodePath(resources: string): string {
+  if (app.isPackaged) return join(resources, 'node', process.platform === 'win32' ? 'node.exe' : 'node')
+  const path = findInstalledNode24()
+  if (path === null) throw new Error('Node 24 is not installed: run "npm ci --include=optional".')
+  return path
+}
 
 async function run(): Promise<void> {
   const options = parseStartOptions(process.argv.slice(app.isPackaged ? 1 : 2))
@@ -20,17 +31,15 @@ async function run(): Promise<void> {
 
   guardSession(join(OUT, 'renderer'))
   setMenu(app.isPackaged, process.platform)
-  const modelPath = options.modelPath ?? join(app.getAppPath(), 'models/tern-98m-v2.gguf')
+  const resources = app.isPackaged ? process.resourcesPath : app.getAppPath()
   const host = createAppHost({
     info: { version: app.getVersion(), shell: 'electron', platform: process.platform },
-    spawnEngine: utilityEngineProcess(join(OUT, 'main/engine-process.js')),
-    model: {
-      path: modelPath,
-      name: basename(modelPath),
-      backend: options.backend ?? 'auto',
-      ...(options.threads === undefined ? {} : { threads: options.threads }),
-      ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
-    },
+    spawnEngine: engineChild({
+      nodePath: nodePath(resources),
+      entry: join(resources, 'out/engine/entry.js'),
+      check: () => checkEngineFiles(resources, readEngineManifest(join(OUT, 'main/engine-files.json'))),
+    }),
+    model: modelRequest(options, resources),
   })
   serveWindows(host)
 

@@ -1,54 +1,27 @@
 /**
- * The inside of an engine process: serves the engine's API on the channel to the parent, whichever kind it is
- * (Electron's parentPort or Node's IPC), and never outlives the parent. It knows nothing of the engine itself.
+ * The inside of an engine process: serves the engine's API on the channel to the host, and never outlives the host. It
+ * knows nothing of the engine itself.
  */
+import { fstatSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { type EngineApi, engineApi } from '../../contract/engine-api.ts'
-import { type Handlers, serve, type Transport } from '../../contract/rpc.ts'
+import { type Handlers, serve } from '../../contract/rpc.ts'
 import { type ControlMessage, parseControl } from './control.ts'
-
-export interface ParentChannel extends Transport {
-  /** The parent is gone, or closed the channel. */
-  onClose(listener: () => void): void
-}
-
-/** Structural part of Electron's `process.parentPort` in a utility process. */
-interface ParentPort {
-  postMessage(message: unknown): void
-  on(event: 'message', listener: (event: { data: unknown }) => void): void
-  off(event: 'message', listener: (event: { data: unknown }) => void): void
-}
+import { type FrameTransport, frameTransport } from './frame-transport.ts'
 
 /** How long unfinished work may take to clean up after `shutdown`, milliseconds. */
 const SHUTDOWN_GRACE_MS = 1_000
 
-/** The channel that this process was started with; throws when it was not started by a supervisor. */
-export function parentChannel(): ParentChannel {
-  const { parentPort } = process as { parentPort?: ParentPort | null }
-  if (parentPort != null) {
-    return {
-      send: message => parentPort.postMessage(message),
-      onMessage(listener) {
-        const onMessage = (event: { data: unknown }) => listener(event.data)
-        parentPort.on('message', onMessage)
-        return () => parentPort.off('message', onMessage)
-      },
-      // Electron ends its utility processes itself when the main process goes.
-      onClose: () => {},
-    }
-  }
-  if (process.send === undefined) {
+/** The file descriptor of the channel to the host (main/host/engine-child.ts). */
+const CHANNEL_FD = 3
+
+/** The channel that this process was started with; throws when it was not started by a host. */
+function parentChannel(): FrameTransport {
+  try {
+    if (fstatSync(CHANNEL_FD).isFile()) throw new Error()
+    return frameTransport(new Socket({ fd: CHANNEL_FD, readable: true, writable: true }))
+  } catch {
     throw new Error('This file is the engine process of Tern; the host starts it. Run `npm start` or `npx tern`.')
-  }
-  return {
-    send(message) {
-      // The parent may go at any moment; `disconnect` follows and ends this process.
-      if (process.connected) process.send!(message, undefined, undefined, () => {})
-    },
-    onMessage(listener) {
-      process.on('message', listener)
-      return () => process.off('message', listener)
-    },
-    onClose: listener => process.once('disconnect', listener),
   }
 }
 
@@ -59,7 +32,7 @@ export function parentChannel(): ParentChannel {
 export function runEngineProcess(
   handlers: Handlers<EngineApi>,
   dispose: () => Promise<void>,
-  channel: ParentChannel = parentChannel(),
+  channel: FrameTransport = parentChannel(),
 ): void {
   const server = serve(engineApi, channel, handlers)
   const control = (message: ControlMessage) => channel.send(message)

@@ -203,8 +203,10 @@ class EngineSupervisor implements Supervisor {
     try {
       engineProcess = this.spawn()
     } catch (thrown) {
-      const { message, remedy } = toErrorData(thrown)
-      this.onDeath(`it could not be started: ${message}${remedy === undefined ? '' : ` ${remedy}`}`)
+      const error = toErrorData(thrown)
+      // What says by itself why it must not start is not tried again; anything else is a death like others.
+      if (error.code === 'internal') this.onDeath(`it could not be started: ${error.message}`)
+      else this.apply({ kind: 'gave-up', error })
       return
     }
     const ping = () => sendControl(engineProcess, { control: 'ping' })

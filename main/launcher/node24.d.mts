@@ -2,6 +2,7 @@
 export const REQUIRED_NODE_MAJOR: number
 export function isRecentNode(version?: string): boolean
 export function findNode24(): string | null
+export function findInstalledNode24(): string | null
 export function underNode24(scriptUrl: string, main: () => unknown): Promise<unknown>
 export interface Outcome {
   code: number | null

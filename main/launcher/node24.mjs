@@ -22,7 +22,11 @@ export function isRecentNode(version = process.versions.node) {
 
 /** Path of a Node of version 24: the running one, else the one that npm installed for this platform, else null. */
 export function findNode24() {
-  if (isRecentNode()) return process.execPath
+  return isRecentNode() ? process.execPath : findInstalledNode24()
+}
+
+/** The Node that npm installed for this platform, whatever runs this; null when there is none. */
+export function findInstalledNode24() {
   const platform = process.platform === 'win32' ? 'win' : process.platform
   const executable = process.platform === 'win32' ? 'node.exe' : 'node'
   const require = createRequire(import.meta.url)

@@ -33,14 +33,7 @@ export async function start(args: readonly string[]): Promise<number> {
       process.stdout.write(`${reason}, so Tern runs in your browser.\n`)
     }
     await ensureWindow()
-    await runBrowserShell({
-      open: options.open,
-      ...(options.modelPath === undefined ? {} : { modelPath: options.modelPath }),
-      ...(options.threads === undefined ? {} : { threads: options.threads }),
-      ...(options.backend === undefined ? {} : { backend: options.backend }),
-      ...(options.adapter === undefined ? {} : { adapter: options.adapter }),
-      ...(options.port === undefined ? {} : { port: options.port }),
-    })
+    await runBrowserShell(options)
     return 0
   } catch (error) {
     const remedy = error instanceof TernError && error.data.remedy !== undefined ? ` ${error.data.remedy}` : ''

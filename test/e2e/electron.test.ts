@@ -2,12 +2,12 @@
  * Electron: its bundles, run under Node as far as that goes, and the true application where its binary and a screen are.
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { ensureElectronBundles } from '../../main/browser-shell/window-bundle.ts'
-import { forkEngineProcess } from '../../main/host/fork-engine-process.ts'
 import { createSupervisor } from '../../main/host/supervisor.ts'
 import { electronObstacle, findElectronBinary } from '../../main/launcher/electron-binary.ts'
+import { childOf } from '../engine-child.ts'
 import { chooseSoftwareAdapter, noWebGpuReason } from '../webgpu-backend.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -36,7 +36,7 @@ describe('the bundles', () => {
   })
 
   it('the engine process finds its kernels and threads, loads the model and writes', async () => {
-    const supervisor = createSupervisor(forkEngineProcess(pathToFileURL(`${ROOT}/out/main/engine-process.js`)), {
+    const supervisor = createSupervisor(childOf('out/engine/entry.js'), {
       path: `${ROOT}/models/tern-98m-v2.gguf`,
       name: 'tern',
       backend: 'wasm',
@@ -62,8 +62,10 @@ describe.skipIf(noWebGpuReason !== null)(`the bundles on a software GPU`, () => 
   it('the engine process finds Dawn and its shaders, and lists the adapter', async () => {
     chooseSoftwareAdapter()
     // Somewhere else than in the repository: the shaders beside the bundles are the ones.
-    expect(readFileSync(`${ROOT}/out/shaders/embedding.wgsl`)).toEqual(readFileSync(`${ROOT}/shaders/embedding.wgsl`))
-    const supervisor = createSupervisor(forkEngineProcess(pathToFileURL(`${ROOT}/out/main/engine-process.js`)), {
+    expect(readFileSync(`${ROOT}/out/engine/shaders/embedding.wgsl`)).toEqual(
+      readFileSync(`${ROOT}/shaders/embedding.wgsl`),
+    )
+    const supervisor = createSupervisor(childOf('out/engine/entry.js'), {
       path: `${ROOT}/models/tern-98m-v2.gguf`,
       name: 'tern',
       backend: 'webgpu',

@@ -6,8 +6,10 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { appApi } from '../../contract/app-api.ts'
 import { createClient } from '../../contract/rpc.ts'
 import * as electron from '../fake-electron.ts'
+import { FakeEngineChild } from '../fake-engine-child.ts'
 
 vi.mock('electron', () => import('../fake-electron.ts'))
+vi.mock('../../main/host/engine-child.ts', () => import('../fake-engine-child.ts'))
 
 const preventable = (url: string) => ({
   url,
@@ -60,10 +62,14 @@ describe('at the start', () => {
     expect(firstWindow().shown).toBe(true)
   })
 
-  it('the engine runs as a utility process, and gets its model', async () => {
-    const engine = electron.FakeUtilityProcess.all[0]!
-    expect(engine.path).toMatch(/engine-process\.js$/)
-    engine.emit('message', { control: 'ready' })
+  it('the engine runs as a child of plain Node from files beside the archive, which are checked, and gets its model', async () => {
+    const engine = FakeEngineChild.all[0]!
+    expect(engine.options.entry).toBe('/app/out/engine/entry.js')
+    // npm's Node where the app is developed; never Electron itself.
+    expect(engine.options.nodePath).toMatch(/node_modules.*bin.node(\.exe)?$/)
+    // No list of hashes lies beside the sources: then nothing is started.
+    expect(engine.options.check).toThrow(/engine-files\.json/)
+    engine.say({ control: 'ready' })
     await turn()
     expect(engine.sent).toContainEqual(
       expect.objectContaining({
@@ -299,7 +305,7 @@ describe('the app', () => {
     electron.app.emit('will-quit', event)
     expect(event.prevented).toBe(true)
     await vi.waitUntil(() => electron.app.quits === 1)
-    expect(electron.FakeUtilityProcess.all[0]!.sent).toContainEqual({ control: 'shutdown' })
+    expect(FakeEngineChild.all[0]!.sent).toContainEqual({ control: 'shutdown' })
     const second = preventable('')
     electron.app.emit('will-quit', second)
     expect(second.prevented).toBe(false)

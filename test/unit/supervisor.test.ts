@@ -3,13 +3,13 @@ import { describe, expect, it, vi } from 'vitest'
 import { engineApi } from '../../contract/engine-api.ts'
 import { TernError, toErrorData } from '../../contract/errors.ts'
 import { serve } from '../../contract/rpc.ts'
-import { forkEngineProcess } from '../../main/host/fork-engine-process.ts'
 import {
   createSupervisor,
   type EngineProcess,
   type ProcessExit,
   type SupervisorTiming,
 } from '../../main/host/supervisor.ts'
+import { childOf } from '../engine-child.ts'
 import { createFakeEngine } from '../fake-engine.ts'
 import { createTestTime, settled } from '../test-time.ts'
 
@@ -413,7 +413,7 @@ describe('a real process', () => {
     }
   }
   const real = () =>
-    createSupervisor(forkEngineProcess(new URL('../fake-engine-process.ts', import.meta.url)), MODEL, {
+    createSupervisor(childOf('test/fake-engine-process.ts'), MODEL, {
       timing: { firstBackoffMs: 10 },
     })
 
