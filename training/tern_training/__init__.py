@@ -1,1 +1,1 @@
-"""How Tern's embedded model was made: corpus, tokenizer, training on one GPU, export, GGUF, golden values."""
+"""How Tern's embedded model was made: corpus, tokenizer, training on GPUs, export, GGUF, golden values."""

@@ -17,7 +17,8 @@ from safetensors.numpy import load_file
 from .chat_format import CHAT_TEMPLATE
 
 NAME = "Tern 98M"
-DESCRIPTION = "Small MatMul-free chat model, trained from scratch on public text; often wrong about facts."
+VERSION = "2"
+DESCRIPTION = "Small MatMul-free chat model, trained from scratch on public text and on conversations written for it."
 FILE_TYPE_TQ2_0 = 37
 
 # GGUF's token types.
@@ -43,7 +44,7 @@ def unpack_ternary(packed: np.ndarray) -> np.ndarray:
 
 def add_metadata(writer: gguf.GGUFWriter, config: dict, tokenizer_json: str) -> None:
     writer.add_name(NAME)
-    writer.add_string("general.version", "1")
+    writer.add_string("general.version", VERSION)
     writer.add_string("general.license", "cc-by-sa-4.0")
     writer.add_string("general.size_label", "98M")
     writer.add_string("general.description", DESCRIPTION)

@@ -160,6 +160,8 @@ class LanguageModel(nn.Module):
             x = block(x, lower_bounds[index] if index else torch.zeros_like(lower_bounds[0]), keep)
         return self.lm_head(rms_norm(x, backbone.norm.weight))
 
-    def loss(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Mean cross entropy in nats."""
-        return F.cross_entropy(self(ids).float().view(-1, self.vocabulary_size), targets.reshape(-1).long())
+    def loss(self, ids: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Mean cross entropy in nats, each target counted by its weight; all [B, T]."""
+        logits = self(ids).float().view(-1, self.vocabulary_size)
+        losses = F.cross_entropy(logits, targets.reshape(-1).long(), reduction="none")
+        return (losses * weights.reshape(-1)).sum() / weights.sum()

@@ -13,7 +13,7 @@ ENCODE_BATCH = 20_000
 
 
 def train_tokenizer(corpus: Corpus, vocabulary_size: int) -> Tokenizer:
-    """Learns merges from a third of up to 40,000 texts and from up to 60,000 chats."""
+    """Learns merges from a third of up to 40,000 texts and from up to 60,000 dialogues."""
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN, byte_fallback=True, fuse_unk=True))
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -33,7 +33,7 @@ def train_tokenizer(corpus: Corpus, vocabulary_size: int) -> Tokenizer:
         limit_alphabet=400,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(corpus.text[:40_000:3] + corpus.chat[:60_000], trainer)
+    tokenizer.train_from_iterator(corpus.text[:40_000:3] + corpus.dialogue[:60_000], trainer)
     # Byte tokens were special only to get fixed ids; they are ordinary vocabulary, used by byte fallback.
     description = json.loads(tokenizer.to_str())
     description["added_tokens"] = [token for token in description["added_tokens"] if token["content"] in SPECIAL_TOKENS]
