@@ -10,12 +10,13 @@ import {
   GREEDY_ON_DEVICE,
   type Runner,
   type RunnerMemory,
-  type RunnerState,
+  type StateHandle,
 } from './backends/backend.ts'
 import { cancelled } from './errors.ts'
 import type { CancelSignal, Clock, MaybePromise, YieldToHost } from './host.ts'
 import type { ModelSource } from './model/source.ts'
 import { MODEL_NAMES } from './model/tensor-names.ts'
+import { chunksOf, readTokens } from './reading.ts'
 
 export interface BenchHost {
   clock: Clock
@@ -49,7 +50,7 @@ export interface BenchFigures {
   decodeTokensPerSecond: Rate
   prefillTokensPerSecond: Rate
   /** Several tokens ahead, sampled on the device in several ways; empty where the backend samples on the host. */
-  queuedDecode: { sampling: string; tokensPerSecond: Rate }[]
+  decodeAhead: { sampling: string; tokensPerSecond: Rate }[]
   /** All sequences together; empty where the backend decodes one at a time. */
   batchedDecode: { sequences: number; tokensPerSecond: Rate }[]
   /** Weights that a decode step reads. */
@@ -78,19 +79,6 @@ export interface BenchFigures {
   memory: RunnerMemory
 }
 
-/** What a runner offers when its kernels can be measured apart. */
-export interface MeasurableRunner extends Runner {
-  readonly bytesReadPerToken: number
-  /** Tokens of a full prefill chunk. */
-  readonly chunkTokens: number
-  /** Reads all weights `passes` times on all threads; the bytes read. */
-  readWeights(passes: number): number
-  /** The matrix products of a decode step (1) or of a prefill chunk; the multiply-adds. */
-  runProducts(tokens: number): number
-}
-
-export const isMeasurable = (runner: Runner): runner is MeasurableRunner => 'runProducts' in runner
-
 const FIRST_TOKENS = 16
 /** Decoded before the rounds, so that kernels run as the host's compiler leaves them in the end. */
 const WARM_UP_TOKENS = 8
@@ -112,11 +100,11 @@ export async function benchModel(
     const loadMs = clock.nowMs() - loadStartMs
     const loadPeakRssBytes = host.peakRssBytes()
 
-    const state = runner.createState()
+    const state = await runner.createState()
     const firstStartMs = clock.nowMs()
-    await runner.prefill(state, variedTokens(FIRST_TOKENS, source), { logits: 'last' })
+    await readTokens(chunksOf(runner, state), variedTokens(FIRST_TOKENS, source), { want: 'last' })
     const firstTokenMs = clock.nowMs() - firstStartMs
-    for (const token of variedTokens(WARM_UP_TOKENS, source)) await runner.decode(state, token)
+    for (const token of variedTokens(WARM_UP_TOKENS, source)) await runner.decodeBatch([{ state, token }])
 
     const works = roundOf(runner, state, source, host, options)
     const rounds = await measureRounds(works, host, options)
@@ -162,74 +150,68 @@ const DEVICE_SAMPLINGS: { name: string; sampling: DeviceSampling }[] = [
     },
   },
 ]
-const queuedStage = (sampling: string): string => `decode ahead, ${sampling}`
+const aheadStage = (sampling: string): string => `decode ahead, ${sampling}`
 
 const batchStage = (sequences: number): string => `decode, ${sequences} sequences`
 
-function roundOf(runner: Runner, state: RunnerState, source: ModelSource, host: BenchHost, options: BenchOptions) {
+function roundOf(runner: Runner, state: StateHandle, source: ModelSource, host: BenchHost, options: BenchOptions) {
   const { decodeTokens = 64, prefillTokens = 512, batchSizes = [], signal } = options
   const decode = async () => {
     for (const token of variedTokens(decodeTokens, source)) {
       if (signal?.aborted) throw cancelled()
-      const logits = runner.decode(state, token)
-      if (logits instanceof Promise) await logits
+      await runner.decodeBatch([{ state, token }])
     }
     return decodeTokens
   }
   const prefill = async () => {
-    const fresh = runner.createState()
-    await runner.prefill(fresh, variedTokens(prefillTokens, source), {
-      logits: 'last',
-      onProgress: host.yieldToHost,
-      ...(signal && { signal }),
-    })
-    runner.disposeState(fresh)
+    const fresh = await runner.createState()
+    const { yieldToHost } = host
+    const options = { want: 'last', yieldToHost, ...(signal && { signal }) } as const
+    await readTokens(chunksOf(runner, fresh), variedTokens(prefillTokens, source), options)
+    runner.releaseState(fresh)
     return prefillTokens
   }
 
   const works: Work[] = [{ stage: 'decode', run: decode }]
-  if (isMeasurable(runner)) {
+  const { measurable } = runner
+  if (measurable) {
     works.push(
-      { stage: 'memory', run: () => runner.readWeights(decodeTokens) },
+      { stage: 'memory', run: () => measurable.readWeights(decodeTokens) },
       {
         stage: 'products of a token',
         run: () => {
           let weights = 0
-          for (let run = 0; run < decodeTokens; run++) weights += runner.runProducts(1)
+          for (let run = 0; run < decodeTokens; run++) weights += measurable.runProducts(1)
           return weights
         },
       },
     )
   }
-  if (runner.decodeMany) {
+  if (runner.capabilities.samples !== null) {
     const maxTokens = QUEUED_TOKENS_RATIO * decodeTokens
     for (const { name, sampling } of DEVICE_SAMPLINGS) {
       const queued = { sampling, maxTokens, onToken: (): 'feed' => 'feed', ...(signal && { signal }) }
-      works.push({ stage: queuedStage(name), run: () => runner.decodeMany!(state, 1, queued) })
+      works.push({ stage: aheadStage(name), run: () => runner.decodeAhead!(state, 1, queued) })
     }
   }
-  if (runner.decodeBatch) {
-    const { decodeBatchMost = Number.POSITIVE_INFINITY } = runner
-    for (const sequences of batchSizes.filter(size => size <= decodeBatchMost)) {
-      works.push({
-        stage: batchStage(sequences),
-        run: async () => {
-          const states = Array.from({ length: sequences }, () => runner.createState())
-          for (const token of variedTokens(BATCHED_STEPS, source)) {
-            if (signal?.aborted) throw cancelled()
-            await runner.decodeBatch!(
-              states,
-              states.map(() => token),
-            )
-          }
-          for (const each of states) runner.disposeState(each)
-          return sequences * BATCHED_STEPS
-        },
-      })
-    }
+  const { batch, chunkTokens } = runner.capabilities
+  for (const sequences of batchSizes.filter(size => size > 1 && size <= batch)) {
+    works.push({
+      stage: batchStage(sequences),
+      run: async () => {
+        const states: StateHandle[] = []
+        for (let i = 0; i < sequences; i++) states.push(await runner.createState())
+        for (const token of variedTokens(BATCHED_STEPS, source)) {
+          if (signal?.aborted) throw cancelled()
+          await runner.decodeBatch(states.map(state => ({ state, token })))
+        }
+        for (const each of states) runner.releaseState(each)
+        return sequences * BATCHED_STEPS
+      },
+    })
   }
-  if (isMeasurable(runner)) {
-    works.push({ stage: 'products of a chunk', run: () => runner.runProducts(runner.chunkTokens) })
+  if (measurable) {
+    works.push({ stage: 'products of a chunk', run: () => measurable.runProducts(chunkTokens('none')) })
   }
   works.push({ stage: 'prefill', run: prefill })
   return works
@@ -257,7 +239,7 @@ async function measureRounds(works: Work[], host: BenchHost, options: BenchOptio
 
 function ratesOf(rounds: Rounds, runner: Runner, source: ModelSource) {
   const rate = (stage: string): Rate | null => (rounds.has(stage) ? rateOf(rounds.get(stage)!) : null)
-  const bytesReadPerToken = isMeasurable(runner) ? runner.bytesReadPerToken : storedBytesReadPerToken(source)
+  const bytesReadPerToken = runner.measurable?.bytesReadPerToken ?? storedBytesReadPerToken(source)
   const decodes = rounds.get('decode')!
   const reads = rounds.get('memory')
   const gemv = rate('products of a token')
@@ -265,8 +247,8 @@ function ratesOf(rounds: Rounds, runner: Runner, source: ModelSource) {
   return {
     decodeTokensPerSecond: rateOf(decodes),
     prefillTokensPerSecond: rate('prefill')!,
-    queuedDecode: DEVICE_SAMPLINGS.flatMap(({ name }) => {
-      const tokensPerSecond = rate(queuedStage(name))
+    decodeAhead: DEVICE_SAMPLINGS.flatMap(({ name }) => {
+      const tokensPerSecond = rate(aheadStage(name))
       return tokensPerSecond === null ? [] : [{ sampling: name, tokensPerSecond }]
     }),
     batchedDecode: [...rounds.keys()].flatMap(stage => {

@@ -2,7 +2,7 @@
  * How fast a backend decodes a model, measured on its first layers in a moment: to choose between backends by figures
  * rather than belief. The rate is not that of the whole model; two of them compare.
  */
-import { type Backend, GREEDY_ON_DEVICE, type Runner, type RunnerState } from './backends/backend.ts'
+import { type Backend, GREEDY_ON_DEVICE, type Runner, type StateHandle } from './backends/backend.ts'
 import type { Clock } from './host.ts'
 import type { ModelSource } from './model/source.ts'
 
@@ -29,7 +29,7 @@ export const firstLayers = (source: ModelSource, layerCount: number): ModelSourc
 export async function probeDecode(backend: Backend, source: ModelSource, clock: Clock): Promise<number> {
   const runner = await backend.load(firstLayers(source, LAYERS))
   try {
-    const state = runner.createState()
+    const state = await runner.createState()
     let bestMs = Number.POSITIVE_INFINITY
     // The first run warms caches and compilers.
     for (let run = 0; run < RUNS; run++) {
@@ -44,10 +44,10 @@ export async function probeDecode(backend: Backend, source: ModelSource, clock: 
 }
 
 /** As replies are written: sampled on the device where it can. */
-async function decode(runner: Runner, state: RunnerState): Promise<void> {
-  if (runner.decodeMany) {
-    await runner.decodeMany(state, 0, { sampling: GREEDY_ON_DEVICE, maxTokens: TOKENS, onToken: () => 'feed' })
+async function decode(runner: Runner, state: StateHandle): Promise<void> {
+  if (runner.capabilities.samples !== null) {
+    await runner.decodeAhead!(state, 0, { sampling: GREEDY_ON_DEVICE, maxTokens: TOKENS, onToken: () => 'feed' })
     return
   }
-  for (let t = 0; t < TOKENS; t++) await runner.decode(state, t % runner.config.vocabularySize)
+  for (let t = 0; t < TOKENS; t++) await runner.decodeBatch([{ state, token: t % runner.config.vocabularySize }])
 }

@@ -2,12 +2,16 @@
  * Sessions of one model that write at the same time: those that wait for their next token together are served by one step
  * of the backend, which then reads the weights once for all. A session that writes alone never waits.
  */
-import type { Runner, RunnerState } from './backends/backend.ts'
-import type { YieldToHost } from './host.ts'
+import type { CancelWatch } from './cancel-watch.ts'
+import { cancelled } from './errors.ts'
+import type { CancelSignal, YieldToHost } from './host.ts'
+import type { Sequence, Sequences } from './sequences.ts'
+import type { Turns } from './turns.ts'
 
 interface Request {
-  state: RunnerState
+  sequence: Sequence
   token: number
+  signal: CancelSignal
   /** Gets a view that ends with the call. */
   take(logits: Float32Array): void
   resolve(): void
@@ -15,17 +19,23 @@ interface Request {
 }
 
 export class DecodeQueue {
-  private readonly runner: Runner
-  private readonly exclusive: (work: () => Promise<void>) => Promise<void>
+  private readonly sequences: Pick<Sequences, 'capabilities' | 'decode'>
+  private readonly turns: Pick<Turns, 'exclusive'>
   private readonly yieldToHost: YieldToHost
   private waiting: Request[] = []
   private isScheduled = false
   private writers = 0
 
-  constructor(runner: Runner, exclusive: (work: () => Promise<void>) => Promise<void>, yieldToHost: YieldToHost) {
-    this.runner = runner
-    this.exclusive = exclusive
+  constructor(
+    sequences: Pick<Sequences, 'capabilities' | 'decode'>,
+    turns: Pick<Turns, 'exclusive'>,
+    watch: CancelWatch,
+    yieldToHost: YieldToHost,
+  ) {
+    this.sequences = sequences
+    this.turns = turns
     this.yieldToHost = yieldToHost
+    watch.onLook(() => this.letGo())
   }
 
   /** A session is about to ask for tokens, until it calls what this returns. */
@@ -36,10 +46,13 @@ export class DecodeQueue {
     }
   }
 
-  /** Feeds `token`; `take` gets the logits of the next one. Throws what the backend's `decode` throws. */
-  decode(state: RunnerState, token: number, take: (logits: Float32Array) => void): Promise<void> {
+  /**
+   * Feeds `token`; `take` gets the logits of the next one. Throws what decoding throws, and `cancelled` when the signal fires
+   * while the request waits: then nothing was fed.
+   */
+  decode(sequence: Sequence, token: number, signal: CancelSignal, take: (logits: Float32Array) => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ state, token, take, resolve, reject })
+      this.waiting.push({ sequence, token, signal, take, resolve, reject })
       this.schedule()
     })
   }
@@ -47,14 +60,27 @@ export class DecodeQueue {
   private schedule(): void {
     if (this.isScheduled) return
     this.isScheduled = true
-    this.exclusive(() => this.serve()).catch(error => {
-      this.isScheduled = false
-      for (const request of this.waiting.splice(0)) request.reject(error)
-    })
+    this.turns
+      .exclusive(() => this.serve())
+      .catch(error => {
+        this.isScheduled = false
+        for (const request of this.waiting.splice(0)) request.reject(error)
+      })
+  }
+
+  /** Requests whose signal has fired. */
+  private letGo(): void {
+    const waiting: Request[] = []
+    for (const request of this.waiting) {
+      if (request.signal.aborted) request.reject(cancelled())
+      else waiting.push(request)
+    }
+    this.waiting = waiting
   }
 
   private async serve(): Promise<void> {
-    const most = this.runner.decodeBatch ? (this.runner.decodeBatchMost ?? 1) : 1
+    const { batch, residentStates } = this.sequences.capabilities
+    const most = Math.min(batch, residentStates)
     // Writers ask one after another within one turn of the event loop: after it all of them are here.
     if (most > 1 && this.waiting.length < Math.min(this.writers, most)) await this.yieldToHost()
     this.isScheduled = false
@@ -64,13 +90,16 @@ export class DecodeQueue {
     for (const request of requests) await this.serveAlone(request)
   }
 
-  /** false: none was served. One of them was refused, or the backend has failed, and then each learns it by itself. */
+  /** false: none was served. One of them was refused or cancelled, or the backend has failed: each learns it by itself. */
   private async serveTogether(requests: readonly Request[]): Promise<boolean> {
-    const states = requests.map(({ state }) => state)
-    const tokens = requests.map(({ token }) => token)
     let logits: Float32Array[]
+    const signal = {
+      get aborted() {
+        return requests.some(({ signal }) => signal.aborted)
+      },
+    }
     try {
-      logits = await this.runner.decodeBatch!(states, tokens)
+      logits = await this.sequences.decode(requests, signal)
     } catch {
       return false
     }
@@ -79,12 +108,13 @@ export class DecodeQueue {
     return true
   }
 
-  private async serveAlone({ state, token, take, resolve, reject }: Request): Promise<void> {
+  private async serveAlone(request: Request): Promise<void> {
     try {
-      take(await this.runner.decode(state, token))
-      resolve()
+      const [logits] = await this.sequences.decode([request], request.signal)
+      request.take(logits)
+      request.resolve()
     } catch (error) {
-      reject(error)
+      request.reject(error)
     }
   }
 }

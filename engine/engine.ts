@@ -2,20 +2,22 @@
  * The engine's front door: a model file and a backend become a loaded model, which gives sessions. Backends, files,
  * clocks and hashes are made by the host and passed in; the engine process is the only host in the app.
  */
-import type { Backend, BackendInfo, LoadOptions, PrefillOptions, Runner, RunnerMemory } from './backends/backend.ts'
+import type { Backend, BackendInfo, LoadOptions, RunnerCapabilities, RunnerMemory } from './backends/backend.ts'
+import { CancelWatch } from './cancel-watch.ts'
 import { DecodeQueue } from './decode-queue.ts'
-import { cancelled, EngineError } from './errors.ts'
+import { EngineError } from './errors.ts'
+import { type EvaluateOptions, type Evaluation, evaluateTokens } from './evaluate.ts'
 import type { GgufModel } from './formats/gguf.ts'
-import type { CancelSignal, Clock, CreateSha256, YieldToHost } from './host.ts'
+import type { Clock, CreateSha256, YieldToHost } from './host.ts'
 import { stateBytes } from './model/config.ts'
-import { checkTokenIds } from './model/token-ids.ts'
-import { causeOf, type ModelEventListener, ModelEvents } from './model-events.ts'
-import { MovableRunner, type Recover } from './movable-runner.ts'
+import { type ModelEventListener, ModelEvents } from './model-events.ts'
+import { type LoadedRunner, type NextBackend, Sequences } from './sequences.ts'
 import { RecurrentSession, type Session, type SessionContext } from './session.ts'
 import { hashModel, hashTokenizer, type ModelIdentity } from './state/identity.ts'
 import { readStateFile, writeStateFile } from './state/state-file.ts'
 import { type ChatTemplate, compileChatTemplate, PLAIN_CHAT_TEMPLATE } from './tokenizer/chat-template.ts'
 import { createTokenizer, type Tokenizer } from './tokenizer/tokenizer.ts'
+import { notLoaded, Turns } from './turns.ts'
 
 export interface EngineHost {
   clock: Clock
@@ -23,22 +25,9 @@ export interface EngineHost {
   createSha256: CreateSha256
 }
 
-export interface EvaluateOptions {
-  /** Logits [tokenCount, V] from `firstToken` on, in order; a view that is only valid until the callback's end. */
-  onLogits?: PrefillOptions['onLogits']
-  onProgress?(tokensDone: number, tokensTotal: number): void
-  signal?: CancelSignal
-}
-
-export interface Evaluation {
-  tokens: number
-  /** Mean over the T - 1 predicted tokens; null for a single token. */
-  lossNats: number | null
-}
-
 export interface LoadedModel {
   readonly file: GgufModel
-  /** Where the sessions are now: changes when a device is lost, and by `moveTo`. */
+  /** Where the sessions are now: changes when a device is lost, and by `move`. */
   readonly backend: BackendInfo
   /** null: the file carries none, only token ids can be read. */
   readonly tokenizer: Tokenizer | null
@@ -53,21 +42,27 @@ export interface LoadedModel {
   importSession(bytes: Uint8Array): Promise<Session>
   /** Next-token loss of exactly these tokens in an empty sequence. Throws `invalid-argument`, `cancelled`. */
   evaluate(tokens: readonly number[], options?: EvaluateOptions): Promise<Evaluation>
-  memory(): RunnerMemory & { sessionCount: number; stateBytesPerSession: number }
+  memory(): ModelMemory
   /**
    * Loads the model on another backend and takes all sessions there, between two runner calls of a reply in progress.
    * Throws what loading throws: then nothing has changed. The backend before it is the caller's to dispose.
    */
-  moveTo(backend: Backend, options?: LoadOptions): Promise<void>
+  move(backend: Backend, options?: LoadOptions): Promise<void>
   /** Told of every move and of the backend's end, whether a reply runs or not. Returns a function that ends that. */
   onEvent(listener: ModelEventListener): () => void
   /** Ends all sessions and frees the weights. The file and the backend stay the caller's. */
   dispose(): Promise<void>
 }
 
+export interface ModelMemory extends RunnerMemory {
+  sessionCount: number
+  bytesPerState: number
+  place: RunnerCapabilities['memoryPlace']
+}
+
 export interface LoadModelOptions extends LoadOptions {
   /** Where sessions go on when the backend's device is lost, from their last state; left out: they fail. */
-  recover?: Recover
+  nextBackend?: NextBackend
 }
 
 /**
@@ -87,63 +82,58 @@ export async function loadModel(
   const template = file.chatTemplate === null ? null : compileChatTemplate(file.chatTemplate)
   const runner = await backend.load(file, options)
   const loadMs = host.clock.nowMs() - startMs
-  return new Model({ file, backend: backend.info, tokenizer, template, loadMs }, runner, options.recover ?? null, host)
+  return new Model({ file, tokenizer, template, loadMs }, { backend, runner }, options.nextBackend ?? null, host)
 }
 
 class Model implements LoadedModel {
   readonly file: GgufModel
-  backend: BackendInfo
   readonly tokenizer: Tokenizer | null
   readonly template: ChatTemplate | null
   readonly loadMs: number
-  private readonly runner: MovableRunner
+  private readonly sequences: Sequences
+  private readonly turns: Turns
   private readonly host: EngineHost
   private readonly events = new ModelEvents()
+  private readonly watch = new CancelWatch()
   private readonly sessions = new Set<RecurrentSession>()
   private readonly evaluations = new Set<Promise<Evaluation>>()
   private readonly context: SessionContext
-  /** The last piece of work that was given the runner. */
-  private turn: Promise<void> = Promise.resolve()
-  /** Pieces of work that wait for it. */
-  private waiting = 0
   private identity: Promise<ModelIdentity> | null = null
   private isDisposed = false
 
   constructor(
-    loaded: Pick<LoadedModel, 'file' | 'backend' | 'tokenizer' | 'template' | 'loadMs'>,
-    runner: Runner,
-    recover: Recover | null,
+    loaded: Pick<LoadedModel, 'file' | 'tokenizer' | 'template' | 'loadMs'>,
+    place: LoadedRunner,
+    nextBackend: NextBackend | null,
     host: EngineHost,
   ) {
     this.file = loaded.file
-    this.backend = loaded.backend
     this.tokenizer = loaded.tokenizer
     this.template = loaded.template
     this.loadMs = loaded.loadMs
-    this.runner = new MovableRunner(runner, loaded.file, {
-      recover,
-      onRecovering: failure => this.events.tell({ kind: 'moving', cause: causeOf(failure) }),
-      onRecovered: (backend, failure) => {
-        this.backend = backend.info
-        this.events.tell({ kind: 'moved', cause: causeOf(failure), backend: backend.info, failure, exact: true })
-      },
-    })
     this.host = host
+    const { clock, yieldToHost } = host
+    const { watch, events } = this
+    this.turns = new Turns(watch)
+    this.sequences = new Sequences(place, loaded.file, { nextBackend, events, watch, clock, yieldToHost })
     this.context = {
       config: loaded.file.config,
-      runner: this.runner,
+      sequences: this.sequences,
+      turns: this.turns,
+      decodeQueue: new DecodeQueue(this.sequences, this.turns, watch, yieldToHost),
       tokenizer: loaded.tokenizer,
       template: loaded.template ?? compileChatTemplate(PLAIN_CHAT_TEMPLATE),
-      clock: host.clock,
-      yieldToHost: host.yieldToHost,
-      exclusive: work => this.exclusive(work),
-      othersWait: () => this.waiting > 0,
-      decodeQueue: new DecodeQueue(this.runner, work => this.exclusive(work), host.yieldToHost),
+      clock,
+      yieldToHost,
       writeState: async snapshot =>
         writeStateFile(snapshot, this.file.name, await this.identify(), this.file.config, this.host.createSha256),
       added: session => this.sessions.add(session),
       removed: session => this.sessions.delete(session),
     }
+  }
+
+  get backend(): BackendInfo {
+    return this.sequences.backend
   }
 
   createSession(): Session {
@@ -152,23 +142,25 @@ class Model implements LoadedModel {
   }
 
   async importSession(bytes: Uint8Array): Promise<Session> {
-    const { config } = this.file
-    const snapshot = readStateFile(bytes, await this.identify(), config, this.host.createSha256)
-    if (snapshot.tokenCount === 0) return new RecurrentSession(this.context, null, snapshot)
-    const state = await this.exclusive(async () => {
-      const state = this.runner.createState()
-      await this.runner.importState(state, snapshot.recurrent)
-      return state
-    })
-    return new RecurrentSession(this.context, state, snapshot)
+    const { recurrent, ...position } = readStateFile(
+      bytes,
+      await this.identify(),
+      this.file.config,
+      this.host.createSha256,
+    )
+    if (this.isDisposed) throw notLoaded()
+    return new RecurrentSession(this.context, this.sequences.createFrom(recurrent), position)
   }
 
   async evaluate(tokens: readonly number[], options: EvaluateOptions = {}): Promise<Evaluation> {
-    checkTokenIds(tokens, this.file.config.vocabularySize)
-    if (tokens.length === 0) {
-      throw new EngineError('invalid-argument', 'There is nothing to evaluate.', { expected: 'at least one token' })
+    if (this.isDisposed) throw notLoaded()
+    const isDisposed = (): boolean => this.isDisposed
+    const signal = {
+      get aborted() {
+        return isDisposed() || (options.signal?.aborted ?? false)
+      },
     }
-    const evaluation = this.runEvaluation(tokens, options)
+    const evaluation = evaluateTokens(tokens, { ...options, signal }, this.context)
     this.evaluations.add(evaluation)
     try {
       return await evaluation
@@ -177,20 +169,19 @@ class Model implements LoadedModel {
     }
   }
 
-  memory(): RunnerMemory & { sessionCount: number; stateBytesPerSession: number } {
-    const stateBytesPerSession = stateBytes(this.file.config)
-    return { ...this.runner.memory(), sessionCount: this.sessions.size, stateBytesPerSession }
+  memory(): ModelMemory {
+    return {
+      ...this.sequences.memory,
+      sessionCount: this.sessions.size,
+      bytesPerState: stateBytes(this.file.config),
+      place: this.sequences.capabilities.memoryPlace,
+    }
   }
 
-  async moveTo(backend: Backend, options: LoadOptions = {}): Promise<void> {
+  async move(backend: Backend, options: LoadOptions = {}): Promise<void> {
     const runner = await backend.load(this.file, options)
     try {
-      await this.exclusive(async () => {
-        this.events.tell({ kind: 'moving', cause: 'asked' })
-        await this.runner.moveTo(runner)
-        this.backend = backend.info
-        this.events.tell({ kind: 'moved', cause: 'asked', backend: backend.info, failure: null, exact: true })
-      })
+      await this.turns.exclusive(() => this.sequences.move({ backend, runner }))
     } catch (error) {
       await runner.dispose()
       throw error
@@ -206,30 +197,10 @@ class Model implements LoadedModel {
     this.isDisposed = true
     const sessions = [...this.sessions]
     for (const session of sessions) session.dispose()
-    await Promise.allSettled([...sessions.map(session => session.idle()), ...this.evaluations, this.turn])
-    await this.runner.dispose()
-  }
-
-  /** Runs alone on the runner, in the order of asking. */
-  private async exclusive<T>(work: () => T | Promise<T>): Promise<T> {
-    const before = this.turn
-    let end = (): void => {}
-    this.turn = new Promise(resolve => {
-      end = resolve
-    })
-    this.waiting++
-    await before
-    this.waiting--
-    try {
-      if (this.isDisposed) throw notLoaded()
-      return await work()
-    } catch (error) {
-      const { failure } = this.runner
-      if (failure !== null && error === failure) this.events.tell({ kind: 'failed', error: failure })
-      throw error
-    } finally {
-      end()
-    }
+    this.turns.close()
+    this.watch.look()
+    await Promise.allSettled([...sessions.map(session => session.idle()), ...this.evaluations, this.turns.idle()])
+    await this.sequences.dispose()
   }
 
   /** Computed once, when first needed; a failed read is tried again. */
@@ -248,64 +219,6 @@ class Model implements LoadedModel {
       tokenizerSha256: file.tokenizerJson === null ? null : hashTokenizer(file.tokenizerJson, host.createSha256),
     }
   }
-
-  /** In slices, so that sessions can go on meanwhile. */
-  private async runEvaluation(tokens: readonly number[], options: EvaluateOptions): Promise<Evaluation> {
-    const { runner } = this
-    const state = await this.exclusive(() => runner.createState())
-    const isDisposed = (): boolean => this.isDisposed
-    const signal = {
-      get aborted() {
-        return isDisposed() || (options.signal?.aborted ?? false)
-      },
-    }
-    let totalNats = 0
-    try {
-      for (let first = 0; first < tokens.length; first += EVALUATE_SLICE_TOKENS) {
-        if (signal.aborted) throw cancelled()
-        const slice = tokens.slice(first, first + EVALUATE_SLICE_TOKENS)
-        await this.exclusive(() =>
-          runner.prefill(state, slice, {
-            logits: 'all',
-            signal,
-            onLogits: async (logits, from, count) => {
-              totalNats += lossSumNats(logits, count, tokens, first + from + 1)
-              await options.onLogits?.(logits, first + from, count)
-            },
-            onProgress: async done => {
-              options.onProgress?.(first + done, tokens.length)
-              await this.host.yieldToHost()
-            },
-          }),
-        )
-      }
-    } finally {
-      runner.disposeState(state)
-    }
-    return { tokens: tokens.length, lossNats: tokens.length > 1 ? totalNats / (tokens.length - 1) : null }
-  }
-}
-
-const EVALUATE_SLICE_TOKENS = 128
-
-/** Sum of -log p(target) over rows of logits [count, V]; the target of row 0 is `tokens[firstTarget]`. In float64. */
-export function lossSumNats(
-  logits: Float32Array,
-  count: number,
-  tokens: ArrayLike<number>,
-  firstTarget: number,
-): number {
-  const vocabularySize = logits.length / count
-  let totalNats = 0
-  for (let row = 0; row < count && firstTarget + row < tokens.length; row++) {
-    const values = logits.subarray(row * vocabularySize, (row + 1) * vocabularySize)
-    let largest = Number.NEGATIVE_INFINITY
-    for (const value of values) largest = Math.max(largest, value)
-    let sum = 0
-    for (const value of values) sum += Math.exp(value - largest)
-    totalNats += Math.log(sum) + largest - values[tokens[firstTarget + row]]
-  }
-  return totalNats
 }
 
 function parseJson(text: string): unknown {
@@ -318,6 +231,3 @@ function parseJson(text: string): unknown {
     })
   }
 }
-
-const notLoaded = (): EngineError =>
-  new EngineError('model-not-loaded', 'The model was closed.', { remedy: 'Load it again.' })

@@ -1,24 +1,23 @@
 /**
  * A session: one sequence of tokens and the recurrent state that has read them. It reads input, writes replies, and can
  * be cloned, saved and restored between two calls. What a chat is, is the host's business. Sessions of a model share its
- * runner and take turns on it, one runner call at a time.
- *
- * A recurrent state cannot be taken back by a token. So whatever may have to be undone (reading that is cancelled, text
- * that turns out to be a stop string) runs on a copy, or leaves a copy behind.
+ * device and take turns on it, one call at a time.
  */
-import type { PortableState, Runner, RunnerState, SampledTokenUse } from './backends/backend.ts'
-import type { DecodeQueue } from './decode-queue.ts'
-import { cancelled, EngineError } from './errors.ts'
-import type { CancelSignal, Clock, YieldToHost } from './host.ts'
-import { type ReplyPiece, ReplyText } from './reply-text.ts'
-import { deviceSampling, type SamplingAt } from './sampling/device-sampling.ts'
+import type { PortableState } from './backends/backend.ts'
+import { EngineError } from './errors.ts'
+import type { CancelSignal } from './host.ts'
+import { readTokens } from './reading.ts'
+import { ReplyText } from './reply-text.ts'
+import { deviceSampling } from './sampling/device-sampling.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling/sampler.ts'
+import type { Sequence } from './sequences.ts'
 import { type InputModel, type PreparedInput, prepareInput, type SessionInput } from './session-input.ts'
+import { type Position, SessionPosition } from './session-position.ts'
 import type { SessionSnapshot } from './state/state-file.ts'
+import { type FinishReason, Writing, type WritingContext, type WritingFigures } from './writing.ts'
 
 export type { SessionInput } from './session-input.ts'
-
-export type FinishReason = 'end-of-text' | 'stop-string' | 'max-tokens' | 'cancelled'
+export type { FinishReason } from './writing.ts'
 
 export interface GenerationStats {
   /** Tokens read before the first new one, in this run. */
@@ -54,7 +53,7 @@ export interface Session {
    * within one token while writing (a device that runs ahead finishes what it has begun, unseen); while reading it puts the session back to where it was.
    * Throws `session-busy`, `session-not-found`, `invalid-argument`, `token-out-of-range`, `sampling-invalid`,
    * `template-*`, and what the backend throws while reading: the session is unchanged. What the backend throws while
-   * writing leaves the session unusable (`session-lost` from then on).
+   * writing leaves the session after the last token that was told.
    */
   generate(input: SessionInput, sampling: SamplingOptions, options: GenerateOptions): Promise<void>
   /** An independent session at the same point. Throws `session-busy`. */
@@ -66,73 +65,24 @@ export interface Session {
 }
 
 /** What the sessions of one model share. */
-export interface SessionContext extends InputModel {
-  readonly runner: Runner
-  readonly clock: Clock
-  readonly yieldToHost: YieldToHost
-  /** Runs alone on the runner, in the order of asking. Throws `model-not-loaded` after the model's end. */
-  exclusive<T>(work: () => T | Promise<T>): Promise<T>
-  /** Somebody waits for the runner. */
-  othersWait(): boolean
-  readonly decodeQueue: DecodeQueue
+export interface SessionContext extends InputModel, WritingContext {
+  readonly config: InputModel['config']
+  readonly tokenizer: InputModel['tokenizer']
   writeState(snapshot: SessionSnapshot): Promise<Uint8Array>
   added(session: RecurrentSession): void
   removed(session: RecurrentSession): void
 }
 
-/** Tokens between two chances for other sessions to use the runner, unless its chunks are longer. */
-const PREFILL_SLICE_TOKENS = 128
-/** Tokens of a turn on a device that samples: while others wait, at most, and with stop strings (what may be read again). */
-const SHARED_TURN_TOKENS = 16
-const TURN_TOKENS = 256
-const TURN_TOKENS_WITH_STOPS = 32
-
-/** A snapshot without the numbers of the state, which stay in the runner. */
-type Position = Omit<SessionSnapshot, 'recurrent'>
-
-const EMPTY_POSITION: Position = {
-  tokenCount: 0,
-  pendingTokens: [],
-  logits: null,
-  text: '',
-  unfinishedTokens: [],
-  penaltyHistory: [],
-  generator: null,
-}
-
-/** A point before text that may be a stop string. */
-interface Checkpoint {
-  state: RunnerState
-  tokenCount: number
-  /** As in a position: one token, or logits. */
-  pendingTokens: number[]
-  logits: Float32Array | null
-  penaltyHistory: number[]
-  /** Tokens chosen since then that lie before such text. */
-  certainTokens: number[]
-  /** Tokens chosen since then that hold such text. */
-  heldTokens: number[]
-}
-
-/** What one `generate` call carries along. */
+/** One `generate` call, checked. */
 interface Run {
   input: PreparedInput
   sampling: SamplingOptions
   sampler: Sampler
-  /** How a device that can sample is to do it; null: the logits must come here. */
-  onDevice: SamplingAt | null
-  reply: ReplyText
-  checkpoint: Checkpoint | null
   signal: CancelSignal
   onEvent(event: GenerationEvent): void
   startMs: number
   promptTokens: number
   readMs: number
-  generatedTokens: number
-  firstTokenMs: number | null
-  lastTokenMs: number
-  /** Chosen tokens that no text event has told yet. */
-  untoldTokens: number[]
 }
 
 let nextSessionNumber = 1
@@ -140,21 +90,17 @@ let nextSessionNumber = 1
 export class RecurrentSession implements Session {
   readonly id = `session-${nextSessionNumber++}`
   private readonly context: SessionContext
-  /** null while the session is empty: the runner's memory is taken with the first token. */
-  private state: RunnerState | null
-  private position: Position
-  /** [V]; `position.logits` is this array or null. */
-  private logitsBuffer: Float32Array | null = null
+  private sequence: Sequence
+  private position: SessionPosition
   /** The call in progress. */
   private work: Promise<unknown> | null = null
   private isDisposed = false
-  private hasFailed = false
 
-  constructor(context: SessionContext, state: RunnerState | null = null, position: Position = EMPTY_POSITION) {
+  /** Takes the sequence over; `position` says where it stands. */
+  constructor(context: SessionContext, sequence: Sequence = context.sequences.create(), position?: Position) {
     this.context = context
-    this.state = state
-    this.position = { ...position, logits: null }
-    if (position.logits) this.setLogits(position.logits)
+    this.sequence = sequence
+    this.position = new SessionPosition(position)
     context.added(this)
   }
 
@@ -166,24 +112,31 @@ export class RecurrentSession implements Session {
     return this.whileBusy(async () => {
       const run = this.prepare(input, sampling, options)
       let reason: FinishReason = 'cancelled'
-      if (await this.read(run)) reason = await this.write(run)
-      run.onEvent({ kind: 'finish', reason, stats: statsOf(run, this.context.clock.nowMs()) })
+      let figures: WritingFigures = { generatedTokens: 0, firstTokenMs: null, lastTokenMs: 0 }
+      const { unfinishedTokens } = this.position
+      if (await this.read(run)) {
+        const writing = this.writing(run, run.input.tokens.length > 0 ? [] : unfinishedTokens)
+        figures = writing.figures
+        reason = await writing.write()
+      }
+      run.onEvent({ kind: 'finish', reason, stats: statsOf(run, figures, this.context.clock.nowMs()) })
     })
   }
 
   clone(): Promise<Session> {
     return this.whileBusy(async () => {
-      const state = this.state && (await this.context.exclusive(() => this.context.runner.cloneState(this.state!)))
-      return new RecurrentSession(this.context, state, this.position)
+      const { turns, sequences } = this.context
+      const sequence = await turns.exclusive(() => sequences.fork(this.sequence))
+      return new RecurrentSession(this.context, sequence, this.position.snapshot())
     })
   }
 
   async serialize(): Promise<Uint8Array> {
-    const snapshot = await this.whileBusy(async () => ({
-      ...this.position,
-      logits: this.position.logits?.slice() ?? null,
-      recurrent: await this.exportState(),
-    }))
+    const { turns, sequences } = this.context
+    const snapshot = await this.whileBusy(async () => {
+      const recurrent: PortableState = await turns.exclusive(() => sequences.export(this.sequence))
+      return { ...this.position.snapshot(), recurrent }
+    })
     return this.context.writeState(snapshot)
   }
 
@@ -191,7 +144,7 @@ export class RecurrentSession implements Session {
     if (this.isDisposed) return
     this.isDisposed = true
     this.context.removed(this)
-    if (!this.work) this.replaceState(null)
+    if (!this.work) this.context.sequences.release(this.sequence)
   }
 
   /** Settles when no call is in progress; never rejects. */
@@ -199,17 +152,11 @@ export class RecurrentSession implements Session {
     await Promise.allSettled([this.work])
   }
 
-  /** One call at a time; a session disposed meanwhile is freed at the end of the call. */
   private async whileBusy<T>(callback: () => Promise<T>): Promise<T> {
     if (this.isDisposed) throw new EngineError('session-not-found', 'The session was closed.')
     if (this.work) {
       throw new EngineError('session-busy', 'The session is still working on the request before this one.', {
         remedy: 'Wait until it has finished, or cancel it first.',
-      })
-    }
-    if (this.hasFailed) {
-      throw new EngineError('session-lost', 'The session was lost when the backend failed.', {
-        remedy: 'Restore a saved state, or start a new session with the same text.',
       })
     }
     const work = callback()
@@ -218,7 +165,7 @@ export class RecurrentSession implements Session {
       return await work
     } finally {
       this.work = null
-      if (this.isDisposed) this.replaceState(null)
+      if (this.isDisposed) this.context.sequences.release(this.sequence)
     }
   }
 
@@ -232,15 +179,11 @@ export class RecurrentSession implements Session {
         remedy: 'Give the model some text to begin with.',
       })
     }
-    const unfinished = prepared.tokens.length > 0 ? [] : position.unfinishedTokens
     const isDisposed = (): boolean => this.isDisposed
     return {
       input: prepared,
       sampling,
       sampler,
-      onDevice: deviceSampling(sampling, sampler.seed, context.config.vocabularySize),
-      reply: new ReplyText(context.tokenizer, sampling.stop ?? [], unfinished),
-      checkpoint: null,
       signal: {
         get aborted() {
           return isDisposed() || (options.signal?.aborted ?? false)
@@ -250,74 +193,80 @@ export class RecurrentSession implements Session {
       startMs: context.clock.nowMs(),
       promptTokens: 0,
       readMs: 0,
-      generatedTokens: 0,
-      firstTokenMs: null,
-      lastTokenMs: 0,
-      untoldTokens: [],
     }
   }
 
-  /** Reads pending and new tokens on a copy of the state. Returns false when cancelled: then nothing has changed. */
+  /** Reads pending and new tokens. Returns false when cancelled: then, and when this throws, nothing has changed. */
   private async read(run: Run): Promise<boolean> {
+    const { sequences, turns, clock } = this.context
     const { startsOver, tokens, text } = run.input
-    const before = startsOver ? EMPTY_POSITION : this.position
+    const before = startsOver ? new SessionPosition() : this.position
     const feed = [...before.pendingTokens, ...tokens]
     const tell = (tokensDone: number): void =>
       run.onEvent({ kind: 'prefill', tokensDone, tokensTotal: feed.length, reusedTokens: before.tokenCount })
 
     tell(0)
     if (run.signal.aborted) return false
+    let logits = before.logits
     if (feed.length > 0) {
-      const { runner, exclusive } = this.context
-      const base = startsOver ? null : this.state
-      const copy = await exclusive(() => (base ? runner.cloneState(base) : runner.createState()))
+      const sequence = startsOver ? sequences.create() : this.sequence
+      const mark = await turns.exclusive(() => sequences.mark(sequence))
       try {
-        await this.prefill(copy, feed, run, tell)
+        logits = await this.readAll(sequence, feed, run.signal, tell)
       } catch (error) {
-        runner.disposeState(copy)
+        if (startsOver) sequences.release(sequence)
+        else sequences.goBack(sequence, mark)
         if (error instanceof EngineError && error.code === 'cancelled' && run.signal.aborted) return false
         throw error
       }
-      this.replaceState(copy)
+      if (startsOver) sequences.release(this.sequence)
+      this.sequence = sequence
     }
     run.promptTokens = feed.length
-    run.readMs = this.context.clock.nowMs() - run.startMs
-
+    run.readMs = clock.nowMs() - run.startMs
     this.restoreSampler(run, before)
-    this.position = {
+    this.position = new SessionPosition({
       tokenCount: before.tokenCount + feed.length,
-      pendingTokens: [],
-      logits: this.logitsBuffer,
+      logits,
       text,
-      unfinishedTokens: run.reply.unfinishedTokens,
+      unfinishedTokens: tokens.length > 0 ? [] : before.unfinishedTokens,
       penaltyHistory: run.sampler.exportState().history,
-      generator: null,
-    }
+    })
     return true
   }
 
-  /** Leaves the logits of the last token in `logitsBuffer`. Only the copy of the state is touched before that. */
-  private async prefill(
-    state: RunnerState,
+  /** The logits after the last token, a copy. */
+  private async readAll(
+    sequence: Sequence,
     feed: readonly number[],
-    { signal }: Run,
-    tell: (tokensDone: number) => void,
-  ): Promise<void> {
-    const { runner, exclusive, yieldToHost } = this.context
-    const sliceTokens = Math.max(PREFILL_SLICE_TOKENS, runner.chunkTokens ?? 0)
-    for (let first = 0; first < feed.length; first += sliceTokens) {
-      if (signal.aborted) throw cancelled()
-      const slice = feed.slice(first, first + sliceTokens)
-      const isLast = first + slice.length === feed.length
-      const onProgress = async (done: number): Promise<void> => {
-        tell(first + done)
-        await yieldToHost()
-      }
-      await exclusive(async () => {
-        const logits = await runner.prefill(state, slice, { logits: isLast ? 'last' : 'none', onProgress, signal })
-        if (isLast) this.setLogits(logits!)
-      })
-    }
+    signal: CancelSignal,
+    onProgress: (tokensDone: number) => void,
+  ): Promise<Float32Array> {
+    const { sequences, turns, yieldToHost } = this.context
+    let last: Float32Array | null = null
+    await readTokens(
+      {
+        get capabilities() {
+          return sequences.capabilities
+        },
+        readChunk: (chunk, want, take) =>
+          turns.exclusive(async () => {
+            const logits = await sequences.readChunk(sequence, chunk, want, signal)
+            if (logits) await take(logits)
+          }, signal),
+      },
+      feed,
+      {
+        want: 'last',
+        onLogits: logits => {
+          last = logits.slice()
+        },
+        onProgress,
+        yieldToHost,
+        signal,
+      },
+    )
+    return last!
   }
 
   /** Penalties remember what was read; the generator goes on only where a reply is continued with the same seed. */
@@ -334,253 +283,32 @@ export class RecurrentSession implements Session {
     for (const token of input.tokens) if (!special.has(token)) sampler.accept(token)
   }
 
-  /** Writes until an end and tells all text that is still held back. */
-  private async write(run: Run): Promise<FinishReason> {
-    let reason: FinishReason | null = null
-    const leaveQueue = this.context.decodeQueue.enter()
-    try {
-      reason = await this.writeTokens(run)
-      if (reason !== 'stop-string') this.tell(run, run.reply.finish(reason === 'end-of-text'))
-      this.tellRest(run)
-      return reason
-    } finally {
-      leaveQueue()
-      const { rng, history } = run.sampler.exportState()
-      const isUnfinished = run.generatedTokens > 0 && (reason === 'max-tokens' || reason === 'cancelled')
-      this.position.unfinishedTokens = run.reply.unfinishedTokens
-      this.position.penaltyHistory = history
-      this.position.generator = isUnfinished ? { seed: run.sampler.seed, words: rng } : null
-      // The listener failed with text held back that the state has read.
-      if (reason === null) this.position.text = null
-      this.dropCheckpoint(run)
-    }
-  }
-
-  private async writeTokens(run: Run): Promise<FinishReason> {
-    const { context, position } = this
-    const { reply, sampler, signal } = run
-    while (tokensLeft(run) > 0) {
-      // Asked every time: a device may be lost in mid-reply.
-      if (run.onDevice !== null && context.runner.decodeMany !== undefined) {
-        await context.yieldToHost()
-        if (signal.aborted) return 'cancelled'
-        const told = run.generatedTokens
-        const reason = await this.writeSeveral(run, run.onDevice)
-        if (reason !== null) return reason
-        if (run.generatedTokens > told) continue
-        // The device is lost, or leaves this one to the host.
-      }
-      if (position.pendingTokens.length > 0) {
-        await context.yieldToHost()
-        if (signal.aborted) return 'cancelled'
-        await this.feedPending()
-      } else if (signal.aborted) return 'cancelled'
-
-      const token = this.choose(run)
-      if (context.config.eosTokenIds.includes(token)) return 'end-of-text'
-      run.generatedTokens++
-      const piece = reply.push(token)
-      if (!reply.isHolding) this.dropCheckpoint(run)
-      else run.checkpoint ??= await this.takeCheckpoint(run)
-      if (piece.stopped) {
-        this.goBackToStop(run, piece)
-        return 'stop-string'
-      }
-      sampler.accept(token)
-      position.pendingTokens = [token]
-      position.logits = null
-      this.tell(run, piece)
-    }
-    return 'max-tokens'
-  }
-
-  private choose(run: Run): number {
-    try {
-      return run.sampler.sample(this.position.logits!)
-    } catch (error) {
-      this.hasFailed = true
-      throw error
-    } finally {
-      this.noteTokenTime(run)
-    }
-  }
-
-  private noteTokenTime(run: Run): void {
-    run.lastTokenMs = this.context.clock.nowMs()
-    run.firstTokenMs ??= run.lastTokenMs
-  }
-
-  /**
-   * One turn of a device that samples and runs ahead; null: the reply goes on. What it has computed beyond the last token
-   * is nowhere but in its scratch memory. The last token stays pending, and of an end token the one before it.
-   */
-  private async writeSeveral(run: Run, samplingAt: SamplingAt): Promise<FinishReason | null> {
-    const { context, position } = this
-    const { reply, signal } = run
-    const hasStops = (run.sampling.stop?.length ?? 0) > 0
-    if (hasStops) run.checkpoint ??= await this.takeCheckpoint(run)
-    const start = position.pendingTokens[0] ?? position.logits!
-    const chosen: number[] = []
-    let reason: FinishReason | null = null
-    let stopped: ReplyPiece | null = null
-    let listenerFailed: { error: unknown } | null = null
-
-    const onToken = (token: number): SampledTokenUse => {
-      this.noteTokenTime(run)
-      if (context.config.eosTokenIds.includes(token)) {
-        reason = 'end-of-text'
-        return 'drop'
-      }
-      chosen.push(token)
-      run.generatedTokens++
-      const piece = reply.push(token)
-      if (piece.stopped) {
-        stopped = piece
-        return 'keep'
-      }
-      run.checkpoint?.heldTokens.push(token)
-      if (!reply.isHolding) run.checkpoint?.certainTokens.push(...run.checkpoint.heldTokens.splice(0))
-      run.sampler.accept(token)
-      try {
-        this.tell(run, piece)
-      } catch (error) {
-        listenerFailed = { error }
-        return 'keep'
-      }
-      return chosen.length >= SHARED_TURN_TOKENS && context.othersWait() ? 'keep' : 'feed'
-    }
-
-    const turnTokens = context.othersWait() ? SHARED_TURN_TOKENS : hasStops ? TURN_TOKENS_WITH_STOPS : TURN_TOKENS
-    const options = {
-      sampling: samplingAt(this.tokenCount, run.sampler.exportState().history),
-      maxTokens: Math.min(turnTokens, tokensLeft(run)),
-      onToken,
+  private writing({ sampling, sampler, signal, onEvent }: Run, unfinishedTokens: readonly number[]): Writing {
+    const { context, sequence, position } = this
+    const { stop = [], maxTokens = Number.POSITIVE_INFINITY } = sampling
+    return new Writing(context, {
+      sequence,
+      position,
+      sampler,
+      onDevice: deviceSampling(sampling, sampler.seed, context.config.vocabularySize),
+      reply: new ReplyText(context.tokenizer, stop, unfinishedTokens),
+      hasStops: stop.length > 0,
+      maxTokens,
       signal,
-    }
-    try {
-      // The runner may have moved while this waited for its turn: no token is told then.
-      await context.exclusive(() => context.runner.decodeMany?.(this.state!, start, options))
-    } catch (error) {
-      this.hasFailed = true
-      throw error
-    }
-    if (stopped !== null) {
-      this.goBackToStop(run, stopped)
-      return 'stop-string'
-    }
-    if (chosen.length > 0) {
-      // An end token leaves the one before it unfed, as the last token of a turn is.
-      position.tokenCount += position.pendingTokens.length + chosen.length - 1
-      position.pendingTokens = [chosen[chosen.length - 1]]
-      position.logits = null
-    }
-    if (!reply.isHolding) this.dropCheckpoint(run)
-    if (listenerFailed !== null) throw (listenerFailed as { error: unknown }).error
-    return reason
-  }
-
-  /** Feeds the token chosen last. */
-  private async feedPending(): Promise<void> {
-    const [token] = this.position.pendingTokens
-    try {
-      await this.context.decodeQueue.decode(this.state!, token, logits => this.setLogits(logits))
-    } catch (error) {
-      this.hasFailed = true
-      throw error
-    }
-    this.position.tokenCount++
-    this.position.pendingTokens = []
-    this.position.logits = this.logitsBuffer
-  }
-
-  /** The state and logits before a token that may begin a stop string. */
-  private async takeCheckpoint({ sampler }: Run): Promise<Checkpoint> {
-    const state = await this.context.exclusive(() => this.context.runner.cloneState(this.state!))
-    const { tokenCount, pendingTokens, logits } = this.position
-    return {
-      state,
-      tokenCount,
-      pendingTokens,
-      logits: logits?.slice() ?? null,
-      penaltyHistory: sampler.exportState().history,
-      certainTokens: [],
-      heldTokens: [],
-    }
-  }
-
-  private dropCheckpoint(run: Run): void {
-    if (run.checkpoint) this.context.runner.disposeState(run.checkpoint.state)
-    run.checkpoint = null
-  }
-
-  /** A stop string is complete: back to before it; what of the text since lies before it is read again later. */
-  private goBackToStop(run: Run, piece: ReplyPiece): void {
-    const { position } = this
-    const { state, tokenCount, pendingTokens, logits, penaltyHistory, certainTokens } = run.checkpoint!
-    const remainder = run.reply.remainderAtStop()
-    const encoded =
-      remainder.text === ''
-        ? []
-        : this.context.tokenizer!.encode(remainder.text, { parseSpecial: false, continuation: true })
-    run.checkpoint = null
-    this.replaceState(state)
-    const chosen = [...certainTokens, ...remainder.tokens, ...encoded]
-    position.tokenCount = tokenCount
-    position.pendingTokens = [...pendingTokens, ...chosen]
-    if (position.pendingTokens.length === 0) this.setLogits(logits!)
-    position.logits = position.pendingTokens.length === 0 ? this.logitsBuffer : null
-    run.sampler.importState({ ...run.sampler.exportState(), history: penaltyHistory })
-    for (const token of chosen) run.sampler.accept(token)
-    this.tell(run, { text: piece.text, tokens: [...remainder.newTokens, ...encoded] })
-  }
-
-  /** Tells certain text; tokens without text of their own wait for the next. */
-  private tell(run: Run, { text, tokens }: ReplyPiece): void {
-    run.untoldTokens.push(...tokens)
-    if (text === '') return
-    if (this.position.text !== null) this.position.text += text
-    this.tellTokens(run, text)
-  }
-
-  private tellRest(run: Run): void {
-    if (run.untoldTokens.length > 0) this.tellTokens(run, '')
-  }
-
-  private tellTokens(run: Run, text: string): void {
-    const tokens = run.untoldTokens
-    run.untoldTokens = []
-    run.onEvent({ kind: 'text', text, tokens })
-  }
-
-  private async exportState(): Promise<PortableState> {
-    const { layerCount, stateWidth } = this.context.config
-    const { state } = this
-    if (state) return this.context.exclusive(() => this.context.runner.exportState(state))
-    return { layerCount, stateWidth, values: new Float32Array(layerCount * stateWidth), numericMode: 'float32' }
-  }
-
-  private setLogits(logits: Float32Array): void {
-    this.logitsBuffer ??= new Float32Array(this.context.config.vocabularySize)
-    this.logitsBuffer.set(logits)
-  }
-
-  private replaceState(state: RunnerState | null): void {
-    if (this.state) this.context.runner.disposeState(this.state)
-    this.state = state
+      onText: (text, tokens) => onEvent({ kind: 'text', text, tokens }),
+    })
   }
 }
 
-const tokensLeft = ({ sampling, generatedTokens }: Run): number =>
-  (sampling.maxTokens ?? Number.POSITIVE_INFINITY) - generatedTokens
-
-function statsOf(run: Run, nowMs: number): GenerationStats {
-  const decodeMs = run.lastTokenMs - (run.firstTokenMs ?? run.lastTokenMs)
+function statsOf(run: Run, figures: WritingFigures, nowMs: number): GenerationStats {
+  const { generatedTokens, firstTokenMs, lastTokenMs } = figures
+  const decodeMs = lastTokenMs - (firstTokenMs ?? lastTokenMs)
   return {
     promptTokens: run.promptTokens,
-    generatedTokens: run.generatedTokens,
-    ttftMs: (run.firstTokenMs ?? nowMs) - run.startMs,
+    generatedTokens,
+    ttftMs: (firstTokenMs ?? nowMs) - run.startMs,
     prefillTokensPerSecond: run.promptTokens > 1 ? perSecond(run.promptTokens, run.readMs) : null,
-    decodeTokensPerSecond: run.generatedTokens > 1 ? perSecond(run.generatedTokens - 1, decodeMs) : null,
+    decodeTokensPerSecond: generatedTokens > 1 ? perSecond(generatedTokens - 1, decodeMs) : null,
   }
 }
 

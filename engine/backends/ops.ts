@@ -56,3 +56,16 @@ export interface OpTable {
   /** silu(gate) * up; gateUp [T, 2I] holds gate then up in each row; gives [T, I]. */
   glu(gateUp: Float32Array, intermediateSize: number): MaybePromise<Float32Array>
 }
+
+export type OpName = keyof OpTable
+
+/** What a backend lists that offers every operation. */
+export const ALL_OPS: readonly OpName[] = [
+  'rmsNorm',
+  'absmaxQuantize',
+  'ternaryMatmul',
+  'bitLinear',
+  'mlgru',
+  'mlgruOutput',
+  'glu',
+]

@@ -5,7 +5,7 @@
  * It does not encrypt, and does not convert between models, tokenizers or numeric modes.
  */
 import * as v from 'valibot'
-import type { PortableState } from '../backends/backend.ts'
+import { NUMERIC_MODES, type PortableState } from '../backends/backend.ts'
 import { EngineError } from '../errors.ts'
 import type { CreateSha256 } from '../host.ts'
 import type { ModelConfig } from '../model/config.ts'
@@ -50,7 +50,7 @@ const headerSchema = v.strictObject({
   stateWidth: whole,
   vocabularySize: whole,
   dtype: v.literal('float32'),
-  numericMode: v.literal('float32'),
+  numericMode: v.picklist(NUMERIC_MODES),
   hasLogits: v.boolean(),
   tokenCount: whole,
   pendingTokens: v.array(whole),

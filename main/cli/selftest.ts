@@ -81,10 +81,11 @@ export async function selfTest(options: SelfTestOptions, context: CommandContext
   }
 }
 
-const verdict = ({ cases, failures }: Check): string =>
-  failures.length === 0
-    ? `equal${cases > 1 ? ` in ${cases} cases` : ''}`
-    : `${failures.length} of ${cases} ${cases > 1 ? 'cases differ' : 'differs'}`
+function verdict({ cases, failures }: Check): string {
+  if (cases === 0) return 'skipped'
+  if (failures.length === 0) return `equal${cases > 1 ? ` in ${cases} cases` : ''}`
+  return `${failures.length} of ${cases} ${cases > 1 ? 'cases differ' : 'differs'}`
+}
 
 function details(failures: string[]): string {
   const more = failures.length > MOST_SHOWN ? [`and ${failures.length - MOST_SHOWN} more`] : []

@@ -3,13 +3,14 @@
  * reason in its description. A model on a graphics processor that is lost goes on on the CPU. See docs/adr/004-webgpu.md.
  */
 import type { BackendRequest } from '../../contract/words/backend.ts'
-import type { Backend } from '../../engine/backends/backend.ts'
+import type { Backend, BackendName } from '../../engine/backends/backend.ts'
 import { probeDecode } from '../../engine/decode-probe.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import type { CancelSignal } from '../../engine/host.ts'
 import type { ModelSource } from '../../engine/model/source.ts'
+import type { NextBackend } from '../../engine/sequences.ts'
 import { nodeEngineHost } from './engine-host.ts'
 import { createBackend } from './node-backends.ts'
 import { createNodeWebGpuBackend, mayHaveGraphicsProcessor, type NodeWebGpuBackend } from './webgpu-device.ts'
@@ -72,9 +73,24 @@ export async function chooseBackend(
   }
 }
 
+/**
+ * The backends that 'auto' may mean, the most wanted first. Whatever leaves one of them (a model that does not load there, a
+ * device that is lost) goes on to the next; so does a model that is asked to move without a name, and the last goes to the
+ * first.
+ */
+const CANDIDATES = ['webgpu', 'wasm'] as const satisfies readonly BackendName[]
+type Candidate = (typeof CANDIDATES)[number]
+
+const candidatesAfter = (name: BackendName): readonly Candidate[] =>
+  CANDIDATES.slice(CANDIDATES.findIndex(candidate => candidate === name) + 1)
+
+async function makeCandidate(name: Candidate, request: BackendRequest, makers: BackendMakers): Promise<Backend> {
+  return name === 'webgpu' ? (await makers.gpu(request)).backend : makers.cpu('auto', request.threads)
+}
+
 export interface ChosenModel {
   readonly model: LoadedModel
-  /** Takes the model to another backend; 'auto' is the other of CPU and graphics processor. Throws what loading throws. */
+  /** Takes the model to another backend; 'auto' is the next candidate. Throws what loading throws. */
   moveTo(request: BackendRequest): Promise<void>
   /** Ends all sessions and frees the backends. */
   dispose(): Promise<void>
@@ -87,57 +103,54 @@ export async function loadChosen(
   options: { signal: CancelSignal; onProgress(fraction: number): void },
   makers: BackendMakers = NODE_MAKERS,
 ): Promise<ChosenModel> {
-  const { threads } = request
-  let current = await chooseBackend(file, request, makers)
+  /** All that have to be freed. */
   const backends = new Set<Backend>()
-  const load = (backend: Backend): Promise<LoadedModel> =>
-    loadModel(file, backend, nodeEngineHost, {
-      ...options,
-      recover: async failure => {
-        const backend = withNote(await makers.cpu('auto', threads), failure.message)
-        backends.add(backend)
-        return backend
-      },
-    })
-  let model: LoadedModel
-  try {
-    model = await load(current)
-  } catch (error) {
-    await current.dispose()
-    if (request.backend !== 'auto' || current.info.name !== 'webgpu') throw error
-    const reason = noGpu(refusal(error))
-    current = withNote(await makers.cpu('auto', threads), reason)
+  const free = async (backend: Backend): Promise<void> => {
+    backends.delete(backend)
+    await backend.dispose()
+  }
+  let present: BackendName
+  const nextBackend: NextBackend = async failure => {
+    const [next] = candidatesAfter(present)
+    if (next === undefined) throw new EngineError('backend-unavailable', 'There is no other backend here.')
+    const backend = withNote(await makeCandidate(next, request, makers), failure.message)
+    backends.add(backend)
+    return backend
+  }
+  const load = async (backend: Backend): Promise<LoadedModel> => {
+    backends.add(backend)
+    present = backend.info.name
     try {
-      model = await load(current)
-    } catch (cpuError) {
-      await current.dispose()
-      throw cpuError
+      return await loadModel(file, backend, nodeEngineHost, { ...options, nextBackend })
+    } catch (error) {
+      await free(backend)
+      const [next] = request.backend === 'auto' ? candidatesAfter(present) : []
+      if (next === undefined) throw error
+      return load(withNote(await makeCandidate(next, request, makers), noGpu(refusal(error))))
     }
   }
-  backends.add(current)
+  const model = await load(await chooseBackend(file, request, makers))
   model.onEvent(event => {
     if (event.kind !== 'moved') return
-    for (const earlier of backends) {
-      if (earlier.info === event.backend) continue
-      backends.delete(earlier)
-      void earlier.dispose().catch(() => {})
+    present = event.backend.name
+    for (const earlier of [...backends]) {
+      if (earlier.info !== event.backend) void free(earlier).catch(() => {})
     }
   })
   return {
     model,
     async moveTo(target) {
-      const other = model.backend.name === 'webgpu' ? 'wasm' : 'webgpu'
+      const next = candidatesAfter(model.backend.name)[0] ?? CANDIDATES[0]
       const backend = await chooseBackend(
         file,
-        { ...target, backend: target.backend === 'auto' ? other : target.backend },
+        { ...target, backend: target.backend === 'auto' ? next : target.backend },
         makers,
       )
       backends.add(backend)
       try {
-        await model.moveTo(backend)
+        await model.move(backend)
       } catch (error) {
-        backends.delete(backend)
-        await backend.dispose()
+        await free(backend)
         throw error
       }
     },

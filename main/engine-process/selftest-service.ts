@@ -26,7 +26,9 @@ export async function runSelfTest(
       emit({ kind: 'backend', backend: backend.info })
       const passed = await runChecks(backend, file, {
         onProgress: (stage, fraction) => emit({ kind: 'progress', stage, fraction: Math.min(1, fraction) }),
-        onCheck: check => emit({ kind: 'check', ...check }),
+        onCheck: ({ name, cases, failures, skipped }) => {
+          emit({ kind: 'check', name: skipped === undefined ? name : `${name} (skipped: ${skipped})`, cases, failures })
+        },
         yieldToHost: nodeEngineHost.yieldToHost,
         signal,
       })

@@ -5,11 +5,11 @@
 import { parseArgs } from 'node:util'
 import type { Backend } from '../../engine/backends/backend.ts'
 import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
-import { WebGpuRunner } from '../../engine/backends/webgpu/runner.ts'
 import { benchModel, rateOf } from '../../engine/bench.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { stateBytes } from '../../engine/model/config.ts'
+import { chunksOf, readTokens } from '../../engine/reading.ts'
 import type { GenerationEvent, SessionInput } from '../../engine/session.ts'
 import { benchHost } from '../../main/engine-process/bench-service.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
@@ -95,15 +95,16 @@ async function speed(file: GgufModel): Promise<Speed> {
 async function ops(file: GgufModel): Promise<Ops> {
   const prefillTokens = Number(values['prefill-tokens'])
   const runner = await backend.load(file)
-  if (!(runner instanceof WebGpuRunner)) throw new Error(`${backend.info.name} does not time its ops.`)
+  const { timeOps } = runner
+  if (timeOps === undefined) throw new Error(`${backend.info.name} does not time its ops.`)
   // A device slows down while nothing is asked of it, as during a load.
-  const state = runner.createState()
+  const state = await runner.createState()
   for (let run = 0; run < 4; run++) {
-    await runner.prefill(state, new Uint32Array(prefillTokens), { logits: 'last' })
-    for (let t = 0; t < 32; t++) await runner.decode(state, t)
+    await readTokens(chunksOf(runner, state), new Uint32Array(prefillTokens), { want: 'last' })
+    for (let t = 0; t < 32; t++) await runner.decodeBatch([{ state, token: t }])
   }
-  const decode = await runner.profile(null, 4)
-  const prefill = await runner.profile(Math.min(prefillTokens, runner.chunkTokens), 2)
+  const decode = await timeOps(null, 4)
+  const prefill = await timeOps(Math.min(prefillTokens, runner.capabilities.chunkTokens('last')), 2)
   await runner.dispose()
   return { kernel: backend.info.kernel, decode, prefillTokens, prefill }
 }
@@ -111,13 +112,13 @@ async function ops(file: GgufModel): Promise<Ops> {
 /** Memory along one sequence: it must not grow with its length. */
 async function flatness(file: GgufModel, tokens: number): Promise<Flatness> {
   const runner = await backend.load(file)
-  const state = runner.createState()
+  const state = await runner.createState()
   const samples: Flatness['samples'] = []
   let token = 1
   let startMs = performance.now()
   let since = 0
   for (let done = 1; done <= tokens; done++) {
-    const logits = await runner.decode(state, token)
+    const [logits] = await runner.decodeBatch([{ state, token }])
     let best = 0
     for (let v = 1; v < logits.length; v++) if (logits[v] > logits[best]) best = v
     // Greedy text ends in a loop; a wandering token keeps the sequence alive.
@@ -127,7 +128,7 @@ async function flatness(file: GgufModel, tokens: number): Promise<Flatness> {
     samples.push({
       tokens: done,
       rssBytes: process.memoryUsage.rss(),
-      engineBytes: memory.weightBytes + memory.stateBytes + memory.scratchBytes,
+      engineBytes: memory.weightBytes + memory.bytesOfAllStates + memory.scratchBytes,
       tokensPerSecond: ((done - since) / (performance.now() - startMs)) * 1000,
     })
     startMs = performance.now()

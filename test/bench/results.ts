@@ -17,7 +17,7 @@ export const speedSchema = v.object({
   emptyRssBytes: v.number(),
   decodeTokensPerSecond: rateSchema,
   prefillTokensPerSecond: rateSchema,
-  queuedDecode: v.array(v.object({ sampling: v.string(), tokensPerSecond: rateSchema })),
+  decodeAhead: v.array(v.object({ sampling: v.string(), tokensPerSecond: rateSchema })),
   batchedDecode: v.array(v.object({ sequences: v.number(), tokensPerSecond: rateSchema })),
   bytesReadPerToken: v.number(),
   memoryReadBytesPerSecond: v.nullable(rateSchema),
@@ -34,7 +34,7 @@ export const speedSchema = v.object({
   firstTokenMs: v.number(),
   rssBytes: v.number(),
   peakRssBytes: v.number(),
-  memory: v.object({ weightBytes: v.number(), stateBytes: v.number(), scratchBytes: v.number() }),
+  memory: v.object({ weightBytes: v.number(), bytesOfAllStates: v.number(), scratchBytes: v.number() }),
 })
 export type Speed = v.InferOutput<typeof speedSchema>
 

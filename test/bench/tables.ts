@@ -98,7 +98,7 @@ function otherDecodes(lines: SpeedLine[]): string {
   const rows = lines.flatMap(line => {
     const start = [line.packing ? `${line.shape} ${line.packing}` : line.shape, String(line.threads)]
     return [
-      ...line.queuedDecode.map(({ sampling, tokensPerSecond }) => [
+      ...line.decodeAhead.map(({ sampling, tokensPerSecond }) => [
         ...start,
         `tokens ahead, sampled on the device: ${sampling}`,
         rate(tokensPerSecond),

@@ -62,7 +62,6 @@ export const withWebGpu = (...backends: BackendUnderTest[]): BackendUnderTest[] 
 
 export const BACKENDS: BackendUnderTest[] = [
   ...withWebGpu(WEBGPU),
-  REFERENCE,
   WASM,
   wasm('relaxed-simd', 2),
   wasm('relaxed-simd-int16', 1),

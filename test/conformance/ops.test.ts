@@ -1,10 +1,11 @@
 /** Every backend's single operations against the reference, over the whole case table. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Backend } from '../../engine/backends/backend.ts'
+import type { OpTable } from '../../engine/backends/ops.ts'
 import { differenceFromReference, OP_NAMES, RUNNABLE_CASES } from '../../engine/conformance/run-case.ts'
 import { BACKENDS, PLAIN_WEBGPU, withWebGpu } from './backends.ts'
 
-// The reference is held against float64 in reference.test.ts; here it only shows that the table runs.
+// The reference is held against float64 in reference.test.ts.
 describe.each([...BACKENDS, ...withWebGpu(PLAIN_WEBGPU)])('operations of $name', ({ create, flushesDenormals }) => {
   let backend: Backend
   beforeAll(async () => {
@@ -16,7 +17,10 @@ describe.each([...BACKENDS, ...withWebGpu(PLAIN_WEBGPU)])('operations of $name',
 
   describe.each(OP_NAMES)('%s', op => {
     it.each(RUNNABLE_CASES[op])('$name', async opCase => {
-      expect(await differenceFromReference(opCase, backend.ops, flushesDenormals), 'first difference').toBeNull()
+      expect(
+        await differenceFromReference(opCase, backend.ops as OpTable, flushesDenormals),
+        'first difference',
+      ).toBeNull()
     })
   })
 })

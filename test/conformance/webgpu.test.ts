@@ -9,20 +9,22 @@ import { firstBitDifference } from '../../engine/conformance/compare.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
+import { chunksOf, readTokens } from '../../engine/reading.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
 import { createTestWebGpu, createTestWebGpuBackend, noWebGpuReason } from '../webgpu-backend.ts'
 import { WASM } from './backends.ts'
 import { randomModel } from './random-model.ts'
+import { decodeOne, readAll, readLast } from './reading.ts'
 import { TINY_TOKENIZER_JSON, TINY_VOCABULARY_SIZE } from './tiny-tokenizer.ts'
 
 const TOKENS = [5, 9, 2, 77, 41, 96, 0, 13, 60]
 
 async function results(runner: Runner) {
-  const state = runner.createState()
-  const logits = (await runner.prefill(state, TOKENS, { logits: 'last' }))!.slice()
-  const next = (await runner.decode(state, 96)).slice()
+  const state = await runner.createState()
+  const logits = await readLast(runner, state, TOKENS)
+  const next = await decodeOne(runner, state, 96)
   const { values } = await runner.exportState(state)
-  runner.disposeState(state)
+  runner.releaseState(state)
   return { logits, next, values }
 }
 
@@ -128,13 +130,13 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
       const bytes = (): number => [...live.values()].reduce((sum, size) => sum + size, 0)
 
       const runner = await backend.load(model)
-      const state = runner.createState()
+      const state = await runner.createState()
       const sampling = { temperature: 1, topK: 9, topP: 1, minP: 0, penalties: null, seed: 1, drawn: 0 }
-      await runner.decodeMany!(state, 5, { sampling, maxTokens: 30, onToken: () => 'feed' })
-      await runner.prefill(state, TOKENS, { logits: 'all' })
-      const { weightBytes, stateBytes, scratchBytes, isGpuMemory } = runner.memory()
-      expect(weightBytes + stateBytes + scratchBytes).toBe(bytes())
-      expect(isGpuMemory).toBe(true)
+      await runner.decodeAhead!(state, 5, { sampling, maxTokens: 30, onToken: () => 'feed' })
+      await readAll(runner, state, TOKENS)
+      const { weightBytes, bytesOfAllStates, scratchBytes } = runner.memory()
+      expect(weightBytes + bytesOfAllStates + scratchBytes).toBe(bytes())
+      expect(runner.capabilities.memoryPlace).toBe('gpu')
       await runner.dispose()
       expect(live.size).toBe(0)
 
@@ -167,11 +169,11 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
       const model = randomModel({ seed: 0xca })
       const runner = await backend.load(model)
       const signal = { aborted: false }
-      const state = runner.createState()
+      const state = await runner.createState()
       const done: number[] = []
       const long = Array.from({ length: 200 }, (_, t) => t % 97)
-      const reading = runner.prefill(state, long, {
-        logits: 'none',
+      const reading = readTokens(chunksOf(runner, state), long, {
+        want: 'none',
         signal,
         onProgress: tokens => {
           done.push(tokens)
@@ -180,7 +182,7 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
       })
       expect(await codeOf(reading)).toBe('cancelled')
       expect(done).toEqual([8, 16])
-      runner.disposeState(state)
+      runner.releaseState(state)
       const expected = await results(await createReferenceBackend().load(model))
       expect(firstBitDifference((await results(runner)).next, expected.next)).toBe(-1)
       await backend.dispose()
@@ -191,14 +193,14 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
     it('that nobody waits for are thrown by the next call, and stay', async () => {
       const { backend, device } = await createTestWebGpu()
       const runner = await backend.load(randomModel({ seed: 2 }))
-      const state = runner.createState()
+      const state = await runner.createState()
       device.queue.writeBuffer(device.createBuffer({ size: 16, usage: 0x8 }), 64, new Uint32Array(4))
       // The device reports it when it has time.
       await device.queue.onSubmittedWorkDone()
       await new Promise(resolve => setTimeout(resolve, 50))
-      expect(await codeOf(runner.prefill(state, TOKENS, { logits: 'last' }))).toBe('backend-failed')
-      expect(runner.deviceFailure).toMatchObject({ code: 'backend-failed' })
-      expect(await codeOf((async () => runner.decode(state, 1))())).toBe('backend-failed')
+      expect(await codeOf(readLast(runner, state, TOKENS))).toBe('backend-failed')
+      expect(runner.failure).toMatchObject({ code: 'backend-failed' })
+      expect(await codeOf(decodeOne(runner, state, 1))).toBe('backend-failed')
       await backend.dispose()
     })
   })
@@ -237,7 +239,7 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
         let isLost = false
         const failures: EngineError[] = []
         const loaded = await loadModel(model, backend, nodeEngineHost, {
-          recover: async failure => {
+          nextBackend: async failure => {
             failures.push(failure)
             return wasm
           },
@@ -265,7 +267,7 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
       const [wasm, { backend, device }] = [await WASM.create(), await createTestWebGpu()]
       const failures: EngineError[] = []
       const loaded = await loadModel(talkingModel(0x00d), backend, nodeEngineHost, {
-        recover: async failure => {
+        nextBackend: async failure => {
           failures.push(failure)
           return wasm
         },
@@ -309,7 +311,7 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
               if (event.kind !== 'text') return
               tokens.push(...event.tokens)
               if (moves.length > moving.length && tokens.length >= moves[moving.length][0]) {
-                moving.push(loaded.moveTo(moves[moving.length][1]))
+                moving.push(loaded.move(moves[moving.length][1]))
               }
             },
           },

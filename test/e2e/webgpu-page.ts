@@ -2,12 +2,15 @@
  * What the WebGPU test runs in a real browser: the backend on `navigator.gpu`, held against the reference on a small model.
  * Bundled as one script; the shaders arrive as texts.
  */
+
+import type { OpTable } from '../../engine/backends/ops.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
 import { createWebGpuBackend, wantedFeatures, wantedLimits } from '../../engine/backends/webgpu/backend.ts'
 import { firstBitDifference } from '../../engine/conformance/compare.ts'
 import { differenceFromReference, OP_NAMES, RUNNABLE_CASES } from '../../engine/conformance/run-case.ts'
 import type { ShaderTexts } from '../../shaders/index.ts'
 import { randomModel } from '../conformance/random-model.ts'
+import { decodeOne, readLast } from '../conformance/reading.ts'
 
 export interface PageResult {
   adapter: string
@@ -42,18 +45,18 @@ export async function runInPage(shaders: ShaderTexts): Promise<PageResult> {
   const differences: string[] = []
   for (const op of OP_NAMES) {
     for (const opCase of RUNNABLE_CASES[op].slice(0, CASES)) {
-      const difference = await differenceFromReference(opCase, backend.ops, true)
+      const difference = await differenceFromReference(opCase, backend.ops as OpTable, true)
       if (difference !== null) differences.push(`${opCase.name}: ${difference}`)
     }
   }
   const model = randomModel({ seed: 0xb0b })
   const runner = await backend.load(model)
   const reference = await createReferenceBackend().load(model)
-  const [state, expectedState] = [runner.createState(), reference.createState()]
-  const logits = (await runner.prefill(state, PROMPT, { logits: 'last' }))!.slice()
-  const expectedLogits = (await reference.prefill(expectedState, PROMPT, { logits: 'last' }))!.slice()
+  const [state, expectedState] = [await runner.createState(), await reference.createState()]
+  const logits = await readLast(runner, state, PROMPT)
+  const expectedLogits = await readLast(reference, expectedState, PROMPT)
   const tokens: number[] = []
-  await runner.decodeMany!(state, logits, {
+  await runner.decodeAhead!(state, logits, {
     sampling: { temperature: 0, topK: 0, topP: 1, minP: 0, penalties: null, seed: 0, drawn: 0 },
     maxTokens: 12,
     onToken: token => {
@@ -61,7 +64,7 @@ export async function runInPage(shaders: ShaderTexts): Promise<PageResult> {
       return 'feed'
     },
   })
-  for (const token of tokens.slice(0, -1)) await reference.decode(expectedState, token)
+  for (const token of tokens.slice(0, -1)) await decodeOne(reference, expectedState, token)
   const result = {
     adapter: `${info.vendor} ${info.architecture}`,
     description: backend.info.description,

@@ -3,14 +3,15 @@
  * from a state that went through a file. The bounds are those of the model's description (docs/model-format.md).
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Backend, Runner, RunnerState } from '../../engine/backends/backend.ts'
+import type { Backend, Runner, StateHandle } from '../../engine/backends/backend.ts'
 import { firstBitDifference } from '../../engine/conformance/compare.ts'
-import { lossSumNats } from '../../engine/engine.ts'
+import { lossSumNats } from '../../engine/evaluate.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import { readStateFile, writeStateFile } from '../../engine/state/state-file.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
-import { BACKENDS } from '../conformance/backends.ts'
+import { BACKENDS, REFERENCE } from '../conformance/backends.ts'
 import { argMax, median, relativeL2Error } from '../conformance/compare.ts'
+import { decodeOne, readAll, readLast } from '../conformance/reading.ts'
 import { convertTinyCase, readTinyGolden, TINY_CASES, type TinyCase, type TinyGolden } from './golden-data.ts'
 
 const BOUNDS = { medianError: 1e-4, bestAgreement: 0.98, lossNats: 1e-3 }
@@ -34,7 +35,7 @@ function expectAgreement(actual: Float32Array, expected: Float32Array, vocabular
   expect(agreeing.length / rows).toBeGreaterThanOrEqual(BOUNDS.bestAgreement)
 }
 
-describe.each(BACKENDS)('golden checkpoints on $name', ({ create }) => {
+describe.each([...BACKENDS, REFERENCE])('golden checkpoints on $name', ({ create }) => {
   let backend: Backend
   beforeAll(async () => {
     backend = await create()
@@ -47,7 +48,7 @@ describe.each(BACKENDS)('golden checkpoints on $name', ({ create }) => {
     let model: GgufModel
     let golden: TinyGolden
     let runner: Runner
-    let state: RunnerState
+    let state: StateHandle
     beforeAll(async () => {
       ;({ model, golden } = models.get(name)!)
       runner = await backend.load(model)
@@ -59,20 +60,16 @@ describe.each(BACKENDS)('golden checkpoints on $name', ({ create }) => {
     const expectFinalStates = async (): Promise<void> => {
       const { values } = await runner.exportState(state)
       expect(relativeL2Error(values, golden.finalStates)).toBeLessThan(BOUNDS.medianError)
-      runner.disposeState(state)
+      runner.releaseState(state)
     }
 
     /** All logits of `tokens`, in pieces of the given sizes, again and again. */
-    const readAll = async (tokens: readonly number[], sizes: readonly number[]): Promise<Float32Array> => {
+    const readPieces = async (tokens: readonly number[], sizes: readonly number[]): Promise<Float32Array> => {
       const V = model.config.vocabularySize
       const logits = new Float32Array(tokens.length * V)
       for (let first = 0, piece = 0; first < tokens.length; piece++) {
         const chunk = tokens.slice(first, first + sizes[piece % sizes.length])
-        const start = first
-        await runner.prefill(state, chunk, {
-          logits: 'all',
-          onLogits: (rows, from) => logits.set(rows, (start + from) * V),
-        })
+        logits.set(await readAll(runner, state, chunk), first * V)
         first += chunk.length
       }
       return logits
@@ -81,14 +78,14 @@ describe.each(BACKENDS)('golden checkpoints on $name', ({ create }) => {
     const readSteps = async (tokens: readonly number[]): Promise<Float32Array> => {
       const V = model.config.vocabularySize
       const logits = new Float32Array(tokens.length * V)
-      for (const [t, token] of tokens.entries()) logits.set(await runner.decode(state, token), t * V)
+      for (const [t, token] of tokens.entries()) logits.set(await decodeOne(runner, state, token), t * V)
       return logits
     }
 
     it('in one pass', async () => {
-      state = runner.createState()
+      state = await runner.createState()
       const { tokens } = golden
-      const logits = await readAll(tokens, [tokens.length])
+      const logits = await readPieces(tokens, [tokens.length])
       expectAgreement(logits, golden.logits, model.config.vocabularySize)
       const loss = (of: Float32Array): number => lossSumNats(of, tokens.length, tokens, 1) / (tokens.length - 1)
       expect(Math.abs(loss(logits) - loss(golden.logits))).toBeLessThanOrEqual(BOUNDS.lossNats)
@@ -96,27 +93,27 @@ describe.each(BACKENDS)('golden checkpoints on $name', ({ create }) => {
     })
 
     it('in odd chunks', async () => {
-      state = runner.createState()
-      expectAgreement(await readAll(golden.tokens, [1, 7, 3, 13, 2]), golden.logits, model.config.vocabularySize)
+      state = await runner.createState()
+      expectAgreement(await readPieces(golden.tokens, [1, 7, 3, 13, 2]), golden.logits, model.config.vocabularySize)
       await expectFinalStates()
     })
 
     it('token by token', async () => {
-      state = runner.createState()
+      state = await runner.createState()
       const { tokens, prefillTokens, stepLogits } = golden
-      await runner.prefill(state, tokens.slice(0, prefillTokens), { logits: 'none' })
+      await readLast(runner, state, tokens.slice(0, prefillTokens))
       expectAgreement(await readSteps(tokens.slice(prefillTokens)), stepLogits, model.config.vocabularySize)
       await expectFinalStates()
 
-      state = runner.createState()
+      state = await runner.createState()
       expectAgreement(await readSteps(tokens), golden.logits, model.config.vocabularySize)
       await expectFinalStates()
     })
 
     it('from a state that went through a file, exactly', async () => {
-      state = runner.createState()
+      state = await runner.createState()
       const { tokens, prefillTokens, stepLogits } = golden
-      const logits = (await runner.prefill(state, tokens.slice(0, prefillTokens), { logits: 'last' }))!.slice()
+      const logits = await readLast(runner, state, tokens.slice(0, prefillTokens))
       const identity = { modelSha256: 'a'.repeat(64), tokenizerSha256: null }
       const { createSha256 } = nodeEngineHost
       const file = writeStateFile(
@@ -140,7 +137,7 @@ describe.each(BACKENDS)('golden checkpoints on $name', ({ create }) => {
 
       const snapshot = readStateFile(file, identity, model.config, createSha256)
       expect(firstBitDifference(snapshot.logits!, logits)).toBe(-1)
-      state = runner.createState()
+      state = await runner.createState()
       await runner.importState(state, snapshot.recurrent)
       const steps = await readSteps(tokens.slice(prefillTokens))
       expectAgreement(steps, stepLogits, model.config.vocabularySize)
@@ -157,7 +154,7 @@ describe('packing', () => {
     const backend = await BACKENDS[0].create()
     const read = async (source: GgufModel): Promise<Float32Array> => {
       const runner = await backend.load(source)
-      const logits = (await runner.prefill(runner.createState(), golden.tokens, { logits: 'last' }))!.slice()
+      const logits = await readLast(runner, await runner.createState(), golden.tokens)
       await runner.dispose()
       return logits
     }

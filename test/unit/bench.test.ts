@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { DecodeStep, Measurable } from '../../engine/backends/backend.ts'
 import { type BenchHost, benchModel, rateOf } from '../../engine/bench.ts'
 import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
 import { parsePeerOutput, peerCommand, runPeer } from '../bench/peer.ts'
@@ -52,28 +53,36 @@ describe('benchModel', () => {
 
   it('holds each decode run against the memory read of its own round, and counts all sequences of a batch', async () => {
     const host = fakeHost()
-    const backend = createScriptedBackend()
+    const backend = createScriptedBackend({ batch: 4 })
     let round = 0
     const slowness = [1, 2, 4]
     backend.beforeStep = () => host.advance(slowness[round])
     const load = backend.load
-    backend.load = async source => ({
-      ...(await load(source)),
+    const measurable: Measurable = {
       bytesReadPerToken: 1000,
-      chunkTokens: 16,
-      readWeights: (passes: number) => {
+      readWeights: passes => {
         host.advance(passes * 0.5 * slowness[round])
         return passes * 1000
       },
-      runProducts: (tokens: number) => {
+      runProducts: tokens => {
         host.advance(tokens === 1 ? 0.8 : 8)
         return 4000 * tokens
       },
-      decodeBatch: (states: readonly unknown[]) => {
-        host.advance(states.length)
-        return []
-      },
-    })
+    }
+    backend.load = async source => {
+      const runner = await load(source)
+      const { decodeBatch } = runner
+      return Object.defineProperties(runner, {
+        measurable: { value: measurable },
+        decodeBatch: {
+          value: async (steps: readonly DecodeStep[]) => {
+            // A step of several takes as long as it has sequences.
+            if (steps.length > 1) host.advance(steps.length - slowness[round])
+            return decodeBatch.call(runner, steps)
+          },
+        },
+      })
+    }
     const figures = await benchModel(scriptedModelFile(), backend, host, {
       rounds: 3,
       decodeTokens: 4,

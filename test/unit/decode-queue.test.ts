@@ -1,11 +1,14 @@
 /** Sessions that write at the same time share steps, and write what each would write alone. */
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Backend, Runner } from '../../engine/backends/backend.ts'
+import type { Backend } from '../../engine/backends/backend.ts'
+import { CancelWatch } from '../../engine/cancel-watch.ts'
 import { DecodeQueue } from '../../engine/decode-queue.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import type { SamplingOptions } from '../../engine/sampling/sampler.ts'
+import type { Sequence, SequenceStep, Sequences } from '../../engine/sequences.ts'
 import type { GenerationEvent } from '../../engine/session.ts'
+import { Turns } from '../../engine/turns.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
 import { randomModel } from '../conformance/random-model.ts'
 import { createTestWasmBackend } from '../wasm-backend.ts'
@@ -13,44 +16,35 @@ import { createTestWasmBackend } from '../wasm-backend.ts'
 const { yieldToHost } = nodeEngineHost
 const BAD_TOKEN = 13
 
-/** A runner whose steps are recorded: logits hold the state's id and the token; BAD_TOKEN is refused. */
-function recordingRunner(decodeBatchMost = 4) {
+/** Sequences, by their number in `usedAt`, whose steps are recorded: logits hold it and the token; BAD_TOKEN is refused. */
+function recordingSequences(batch = 4, residentStates = Number.POSITIVE_INFINITY) {
   const steps: number[][] = []
-  const step = (states: readonly { id: number }[], tokens: readonly number[]): Float32Array[] => {
-    if (tokens.includes(BAD_TOKEN)) throw new EngineError('token-out-of-range', 'bad')
-    steps.push([...tokens])
-    return states.map(({ id }, index) => Float32Array.of(id, tokens[index]))
+  const sequences = {
+    capabilities: { batch, residentStates } as Sequences['capabilities'],
+    async decode(wanted: readonly SequenceStep[]) {
+      if (wanted.some(({ token }) => token === BAD_TOKEN)) throw new EngineError('token-out-of-range', 'bad')
+      steps.push(wanted.map(({ token }) => token))
+      return wanted.map(({ sequence, token }) => Float32Array.of(sequence.usedAt, token))
+    },
   }
-  const runner = {
-    decodeBatchMost,
-    decodeBatch: step,
-    decode: (state: { id: number }, token: number) => step([state], [token])[0],
-  }
-  return { runner: runner as unknown as Runner, steps }
+  return { sequences, steps }
 }
-
-/** One after another, as a model runs its work. */
-function createExclusive() {
-  let turn: Promise<unknown> = Promise.resolve()
-  return (work: () => Promise<void>): Promise<void> => {
-    const mine = turn.then(work)
-    turn = mine.catch(() => {})
-    return mine
-  }
-}
+const sequence = (usedAt: number): Sequence => ({ resident: null, copy: null, since: [], busyMs: 0, usedAt })
+const watch = new CancelWatch()
+const GOES_ON = { aborted: false }
 
 describe('the queue', () => {
   const ask = async (queue: DecodeQueue, id: number, token: number): Promise<number[]> => {
     let seen: number[] = []
-    await queue.decode({ id }, token, logits => {
+    await queue.decode(sequence(id), token, GOES_ON, logits => {
       seen = Array.from(logits)
     })
     return seen
   }
 
   it('serves those that ask within one turn of the event loop in one step', async () => {
-    const { runner, steps } = recordingRunner()
-    const queue = new DecodeQueue(runner, createExclusive(), yieldToHost)
+    const { sequences, steps } = recordingSequences()
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToHost)
     const writer = async (id: number): Promise<number[][]> => {
       const leave = queue.enter()
       const seen: number[][] = []
@@ -69,17 +63,17 @@ describe('the queue', () => {
   })
 
   it('serves more than fit in one step in several, in the order of asking', async () => {
-    const { runner, steps } = recordingRunner(2)
-    const queue = new DecodeQueue(runner, createExclusive(), yieldToHost)
+    const { sequences, steps } = recordingSequences(2)
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToHost)
     for (let id = 1; id <= 5; id++) queue.enter()
     await Promise.all([1, 2, 3, 4, 5].map(id => ask(queue, id, id)))
     expect(steps).toEqual([[1, 2], [3, 4], [5]])
   })
 
   it('does not make a lone writer wait', async () => {
-    const { runner, steps } = recordingRunner()
+    const { sequences, steps } = recordingSequences()
     let yields = 0
-    const queue = new DecodeQueue(runner, createExclusive(), async () => {
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, async () => {
       yields++
     })
     const leave = queue.enter()
@@ -92,8 +86,8 @@ describe('the queue', () => {
   })
 
   it('refuses one without the others', async () => {
-    const { runner } = recordingRunner()
-    const queue = new DecodeQueue(runner, createExclusive(), yieldToHost)
+    const { sequences } = recordingSequences()
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToHost)
     for (let id = 1; id <= 3; id++) queue.enter()
     const results = await Promise.allSettled([ask(queue, 1, 5), ask(queue, 2, BAD_TOKEN), ask(queue, 3, 6)])
     expect(results[0]).toEqual({ status: 'fulfilled', value: [1, 5] })
@@ -102,9 +96,10 @@ describe('the queue', () => {
   })
 
   it('refuses all when the model is gone, and those that ask later too', async () => {
-    const { runner } = recordingRunner()
-    const gone = () => Promise.reject(new EngineError('model-not-loaded', 'gone'))
-    const queue = new DecodeQueue(runner, gone, yieldToHost)
+    const { sequences } = recordingSequences()
+    const turns = new Turns(watch)
+    turns.close()
+    const queue = new DecodeQueue(sequences, turns, watch, yieldToHost)
     for (let round = 0; round < 2; round++) {
       const results = await Promise.allSettled([ask(queue, 1, 5), ask(queue, 2, 6)])
       for (const result of results) {
@@ -113,10 +108,39 @@ describe('the queue', () => {
     }
   })
 
+  it('lets go of who is cancelled while he waits, and feeds him nothing', async () => {
+    const { sequences, steps } = recordingSequences(1)
+    const turns = new Turns(watch)
+    const queue = new DecodeQueue(sequences, turns, watch, yieldToHost)
+    let end = (): void => {}
+    const busy = turns.exclusive(
+      () =>
+        new Promise<void>(resolve => {
+          end = resolve
+        }),
+    )
+    const signal = { aborted: false }
+    const waiting = queue.decode(sequence(1), 5, signal, () => {})
+    const other = ask(queue, 2, 6)
+    signal.aborted = true
+    watch.look()
+    await expect(waiting).rejects.toMatchObject({ code: 'cancelled' })
+    end()
+    await Promise.all([busy, other])
+    expect(steps).toEqual([[6]])
+  })
+
+  it('puts no more into a step than a device has states for', async () => {
+    const { sequences, steps } = recordingSequences(4, 2)
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToHost)
+    for (let id = 1; id <= 3; id++) queue.enter()
+    await Promise.all([1, 2, 3].map(id => ask(queue, id, id)))
+    expect(steps).toEqual([[1, 2], [3]])
+  })
+
   it('decodes one by one on a backend without batches', async () => {
-    const { runner, steps } = recordingRunner()
-    delete runner.decodeBatch
-    const queue = new DecodeQueue(runner, createExclusive(), yieldToHost)
+    const { sequences, steps } = recordingSequences(1)
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToHost)
     for (let id = 1; id <= 2; id++) queue.enter()
     await Promise.all([ask(queue, 1, 5), ask(queue, 2, 6)])
     expect(steps).toEqual([[5], [6]])
@@ -139,9 +163,9 @@ describe('sessions on the WASM backend', () => {
       async load(source, options) {
         const runner = await wasm.load(source, options)
         const { decodeBatch } = runner
-        runner.decodeBatch = (states, tokens) => {
-          batches.push(tokens.length)
-          return decodeBatch!.call(runner, states, tokens)
+        runner.decodeBatch = steps => {
+          if (steps.length > 1) batches.push(steps.length)
+          return decodeBatch.call(runner, steps)
         }
         return runner
       },

@@ -101,15 +101,19 @@ const RULES: Rule[] = [
     mustRefuse: [['engine/backends/wasm/ops.ts', `import { exp } from '../reference/exp.ts'`]],
   },
   {
-    name: '4. the reference stands on the definitions alone: ops, errors, model and formats',
+    name: '4. the reference stands on the definitions alone: ops, runners, errors, model and formats',
     breaks: (file, { target, kind }) =>
       inFolder(file, 'engine/backends/reference') &&
       (kind !== 'file' ||
         !(
           inFolder(target, 'engine/backends/reference', 'engine/model', 'engine/formats') ||
-          ['engine/errors.ts', 'engine/host.ts', 'engine/backends/ops.ts', 'engine/backends/backend.ts'].includes(
-            target,
-          )
+          [
+            'engine/errors.ts',
+            'engine/host.ts',
+            'engine/backends/ops.ts',
+            'engine/backends/backend.ts',
+            'engine/backends/device-runner.ts',
+          ].includes(target)
         )),
     mustRefuse: [
       ['engine/backends/reference/ops.ts', `import { kernels } from '../wasm/kernels.ts'`],
@@ -245,6 +249,30 @@ describe('forbidden imports', () => {
         }
       })
     }
+  })
+})
+
+describe('capabilities are asked, not names', () => {
+  // The one place that knows which backends there are, and those that make and show them.
+  const KNOWS_NAMES = ['main/engine-process/backend-choice.ts']
+  const asksName =
+    /(?:\binfo|\bbackend|\bnext|\bcurrent)\.name\s*[!=]==|\.name\s*[!=]==\s*'(?:reference|wasm|webgpu|fpga)'/
+  const askers = (files: readonly string[], read: (file: string) => string) =>
+    files.filter(file => !KNOWS_NAMES.includes(file) && !file.startsWith('contract/') && asksName.test(read(file)))
+
+  it('in the engine and in main', () => {
+    const files = globSync(['engine/**/*.ts', 'main/**/*.ts'], { cwd: ROOT }).map(file => file.replaceAll('\\', '/'))
+    expect(askers(files, file => withoutComments(readFileSync(`${ROOT}/${file}`, 'utf8')))).toEqual([])
+  })
+
+  it('can fail', () => {
+    for (const source of [`if (backend.info.name === 'webgpu') {`, `runner.info.name !== name`, `x.name === "wasm"`]) {
+      expect(
+        askers(['engine/x.ts'], () => source.replaceAll('"', "'")),
+        source,
+      ).toEqual(['engine/x.ts'])
+    }
+    expect(askers(['main/engine-process/backend-choice.ts'], () => `x.name === 'wasm'`)).toEqual([])
   })
 })
 

@@ -1,18 +1,28 @@
 /** The self-test itself: a right backend passes, and one that is wrong somewhere is told where. */
 import { describe, expect, it } from 'vitest'
-import type { Backend } from '../../engine/backends/backend.ts'
+import type { Backend, StateHandle } from '../../engine/backends/backend.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
+import { OP_NAMES, RUNNABLE_CASES, type RunnableCase } from '../../engine/conformance/run-case.ts'
+import { RUNNER_RULES } from '../../engine/conformance/runner-rules.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { runSelfTest, type SelfTestCheck } from '../../engine/self-test.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
 import { randomModel } from '../conformance/random-model.ts'
 
 const MODEL = randomModel({ seed: 0x5e1f })
+/** Two small cases of each operation: the plumbing is the same for all. */
+const TABLE = Object.fromEntries(
+  OP_NAMES.map(op => [op, [RUNNABLE_CASES[op][0], op === 'glu' ? GLU_OF_63() : RUNNABLE_CASES[op][1]]]),
+) as unknown as typeof RUNNABLE_CASES
+function GLU_OF_63(): RunnableCase {
+  return RUNNABLE_CASES.glu.find(({ name }) => name.includes('I=63 '))!
+}
 
 async function test(backend: Backend, signal = { aborted: false }) {
   const checks: SelfTestCheck[] = []
   const fractions: number[] = []
   const passed = await runSelfTest(backend, MODEL, {
+    table: TABLE,
     onProgress: (_, fraction) => fractions.push(fraction),
     onCheck: check => checks.push(check),
     yieldToHost: nodeEngineHost.yieldToHost,
@@ -30,8 +40,17 @@ describe('the self-test', () => {
   it('passes the reference', async () => {
     const { passed, checks, fractions } = await test(createReferenceBackend())
     expect(passed).toBe(true)
-    expect(checks.length).toBe(10)
-    expect(checks.reduce((sum, { cases }) => sum + cases, 0)).toBeGreaterThan(150)
+    expect(checks.length).toBe(OP_NAMES.length + 3 + RUNNER_RULES.length)
+    const names = checks.map(({ name }) => name)
+    expect(names.slice(0, OP_NAMES.length)).toEqual(OP_NAMES)
+    expect(names.slice(-RUNNER_RULES.length)).toEqual(RUNNER_RULES.map(({ name }) => name))
+    expect(checks.slice(0, OP_NAMES.length).map(({ cases }) => cases)).toEqual(OP_NAMES.map(() => 2))
+    // It has one state a call, none on a device, and samples nothing.
+    expect(checks.filter(({ skipped }) => skipped !== undefined).map(({ name }) => name)).toEqual([
+      'a batch computes what each computes alone',
+      'more states than fit are refused, and the others live on',
+      'running ahead writes what single steps choose',
+    ])
     expect(fractions).toEqual([...fractions].sort((a, b) => a - b))
   })
 
@@ -42,7 +61,7 @@ describe('the self-test', () => {
       ops: {
         ...right.ops,
         glu: async (gateUp, size) => {
-          const out = (await right.ops.glu(gateUp, size)).slice()
+          const out = (await right.ops.glu!(gateUp, size)).slice()
           if (size === 63) out[out.length - 1] += 1
           return out
         },
@@ -63,7 +82,46 @@ describe('the self-test', () => {
     const other = randomModel({ seed: 0xbad })
     const { passed, failed } = await test({ ...right, load: () => right.load(other) })
     expect(passed).toBe(false)
-    expect(failed).toEqual([`logits after 16 tokens of ${MODEL.name}`, 'greedy tokens', 'recurrent state after them'])
+    expect(failed).toEqual([
+      `logits after 16 tokens of ${MODEL.name}`,
+      'greedy tokens',
+      'recurrent state after them',
+      'chunks of any size compute what single tokens do, and what the reference does',
+    ])
+  })
+
+  it('lists what a backend does not offer as skipped', async () => {
+    const right = createReferenceBackend()
+    const { bitLinear } = right.ops
+    const { passed, checks } = await test({
+      ...right,
+      capabilities: { ...right.capabilities, ops: ['bitLinear'] },
+      ops: { bitLinear: bitLinear! },
+    })
+    expect(passed).toBe(true)
+    for (const { name, cases, skipped } of checks.slice(0, OP_NAMES.length)) {
+      if (name === 'bitLinear') expect({ cases, skipped }).toEqual({ cases: 2, skipped: undefined })
+      else expect({ cases, skipped }).toEqual({ cases: 0, skipped: 'this backend does not offer it' })
+    }
+  })
+
+  it('finds a runner that keeps something of a state it released', async () => {
+    const right = createReferenceBackend()
+    const { failed } = await test({
+      ...right,
+      load: async (...args) => {
+        const runner = await right.load(...args)
+        const { exportState } = runner
+        return Object.assign(runner, {
+          exportState: async (state: StateHandle) => {
+            const portable = await exportState.call(runner, state)
+            if (portable.values.every(value => value === 0)) portable.values[3] = 1
+            return portable
+          },
+        })
+      },
+    })
+    expect(failed).toEqual(['a fresh state is zero, in a used place too'])
   })
 
   it('ends when cancelled', async () => {

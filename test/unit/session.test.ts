@@ -10,6 +10,7 @@ import {
   reply,
   type ScriptedBackend,
   scriptedModelFile,
+  tokensRead,
 } from '../conformance/scripted-backend.ts'
 import { BOS, bytes, characters, END, EOS, id } from '../conformance/tiny-tokenizer.ts'
 
@@ -64,7 +65,7 @@ const chat = (...messages: { role: 'user' | 'assistant'; content: string }[]): S
 })
 
 /** The tokens in the only live state. */
-function onlyState(): number[] {
+function onlyState(): readonly number[] {
   expect(backend.states.size, 'live states').toBe(1)
   return [...backend.states.values()][0]
 }
@@ -312,20 +313,20 @@ describe('ends', () => {
       },
     )
     expect(cancelledResult).toMatchObject({ text: '', reason: 'cancelled' })
-    expect(onlyState()).toEqual(before)
+    expect(await tokensRead(session)).toEqual(before)
 
     backend.beforeStep = () => {
       throw new EngineError('backend-failed', 'The device is gone.')
     }
     expect(await codeOf(generate(session, text('y')))).toBe('backend-failed')
-    expect(onlyState()).toEqual(before)
+    expect(await tokensRead(session)).toEqual(before)
 
     backend.beforeStep = () => {}
     expect((await generate(session, nothing, { maxTokens: 1 })).text).toBe('b')
     expect(onlyState()).toEqual([...before, id('a')])
   })
 
-  it('refuses further use when the backend fails in mid-reply', async () => {
+  it('stays after the last token told when the backend fails in mid-reply', async () => {
     backend.next = () => id('a')
     const session = model.createSession()
     backend.beforeStep = () => {
@@ -333,8 +334,9 @@ describe('ends', () => {
     }
     expect(await codeOf(generate(session, text('x')))).toBe('backend-failed')
     backend.beforeStep = () => {}
-    expect(await codeOf(generate(session, nothing))).toBe('session-lost')
-    expect(await codeOf(session.serialize())).toBe('session-lost')
+    expect(await tokensRead(session)).toEqual([BOS, ...characters('xaaa')])
+    expect((await generate(session, nothing, { maxTokens: 1 })).text).toBe('a')
+    expect(await tokensRead(session)).toEqual([BOS, ...characters('xaaaa')])
     session.dispose()
     expect(backend.states.size).toBe(0)
   })
@@ -392,7 +394,7 @@ describe('stop strings', () => {
     backend.next = reply(2, tokens)
     const session = model.createSession()
     const result = await generate(session, text('x'), { stop })
-    return { ...result, session, state: onlyState() }
+    return { ...result, session, state: await tokensRead(session) }
   }
 
   it('ends before one that is a token', async () => {
@@ -456,7 +458,7 @@ describe('stop strings', () => {
 
   it('leaves no copies of the state behind', async () => {
     await write([id('ab</'), id('x</st'), id('!!'), id('ab</'), id('x</st'), id('op>yz')], ['</stop>'])
-    expect(backend.states.size).toBe(1)
+    expect(backend.states.size).toBeLessThanOrEqual(1)
   })
 })
 
@@ -510,7 +512,7 @@ describe('several sessions', () => {
 
   it('are counted, and freed even while they work', async () => {
     const sessions = [model.createSession(), model.createSession()]
-    expect(model.memory()).toMatchObject({ sessionCount: 2, stateBytesPerSession: 2048 })
+    expect(model.memory()).toMatchObject({ sessionCount: 2, bytesPerState: 2048 })
     backend.next = () => id('a')
     const running = generate(
       sessions[0],
@@ -546,7 +548,7 @@ describe('evaluation', () => {
     const V = model.file.config.vocabularySize
     const tokens = [BOS, ...characters('x'.repeat(200))]
     backend.next = () => id('x')
-    const loaded = await loadModel(scriptedModelFile(), evaluating(), nodeEngineHost)
+    const loaded = await loadModel(scriptedModelFile(), backend, nodeEngineHost)
     const rows: number[] = []
     const done: number[] = []
     const { tokens: count, lossNats } = await loaded.evaluate(tokens, {
@@ -559,30 +561,17 @@ describe('evaluation', () => {
     expect(count).toBe(201)
     expect(rows).toEqual(tokens.map((_, t) => t))
     expect(done.at(-1)).toBe(201)
-    // Every row: one logit of 2, the others 0; the target is the 2 in every row.
-    expect(lossNats).toBeCloseTo(Math.log(Math.exp(2) + V - 1) - 2, 9)
+    // The scripted logits, in float64: the target is the favourite of every row.
+    let expected = 0
+    for (let read = 1; read < tokens.length; read++) {
+      const logits = Array.from({ length: V }, (_, i) => ((i * 7919 + read * 104729) % 13) / 13)
+      logits[id('x')] += 1
+      expected += Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0)) - logits[id('x')]
+    }
+    expect(lossNats).toBeCloseTo(expected / (tokens.length - 1), 6)
     expect(await loaded.evaluate([5])).toEqual({ tokens: 1, lossNats: null })
     expect(await codeOf(loaded.evaluate([]))).toBe('invalid-argument')
     expect(await codeOf(loaded.evaluate(tokens, { signal: { aborted: true } }))).toBe('cancelled')
     expect(backend.states.size).toBe(0)
   })
-
-  /** The scripted backend does not know 'all': rows that are 2 at "x" and 0 elsewhere. */
-  function evaluating(): ScriptedBackend {
-    const load = async (...args: Parameters<ScriptedBackend['load']>) => {
-      const runner = await backend.load(...args)
-      const V = runner.config.vocabularySize
-      return {
-        ...runner,
-        prefill: async (...[, tokens, options]: Parameters<typeof runner.prefill>) => {
-          const logits = new Float32Array(tokens.length * V)
-          for (let t = 0; t < tokens.length; t++) logits[t * V + id('x')] = 2
-          await options.onLogits?.(logits, 0, tokens.length)
-          await options.onProgress?.(tokens.length)
-          return null
-        },
-      }
-    }
-    return { ...backend, load }
-  }
 })

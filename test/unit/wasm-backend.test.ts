@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Backend, Runner } from '../../engine/backends/backend.ts'
+import type { Backend, Runner, StateHandle } from '../../engine/backends/backend.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
 import * as layout from '../../engine/backends/wasm/kernels/memory-layout.ts'
 import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
@@ -19,6 +19,7 @@ import type { ModelSource, TensorInfo, TensorType } from '../../engine/model/sou
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
 import { spawnThread } from '../../main/engine-process/node-threads.ts'
 import { randomModel } from '../conformance/random-model.ts'
+import { decodeOne, readLast } from '../conformance/reading.ts'
 import { createTestWasmBackend, readKernels } from '../wasm-backend.ts'
 
 const TOKENS = [1, 5, 9, 33, 96, 0, 7]
@@ -74,8 +75,7 @@ const patched =
     return { info, bytes }
   }
 
-const read = async (runner: Runner): Promise<Float32Array> =>
-  (await runner.prefill(runner.createState(), TOKENS, { logits: 'last' }))!.slice()
+const read = async (runner: Runner): Promise<Float32Array> => await readLast(runner, await runner.createState(), TOKENS)
 
 describe('choice of kernels', () => {
   /** The module with every byte sequence `from` replaced by `to`: the same length, other instructions. */
@@ -318,25 +318,26 @@ describe('states', () => {
   it('grow in number while threads run, and come back', async () => {
     const model = randomModel({ seed: 3, config: { stateWidth: 2048, layerCount: 4, useLowerBound: false } })
     const runner = await (await createBackend({ threads: 3 })).load(model)
-    const first = runner.createState()
-    const before = (await runner.decode(first, 5)).slice()
+    const first = await runner.createState()
+    const before = await decodeOne(runner, first, 5)
     // 32 KiB each: the memory grows many times.
-    const states = Array.from({ length: 100 }, () => runner.createState())
-    for (const state of states) expect(firstBitDifference(await runner.decode(state, 5), before)).toBe(-1)
-    expect(runner.memory().stateBytes).toBe(101 * 4 * 2048 * 4)
-    for (const state of states) runner.disposeState(state)
-    expect(runner.memory().stateBytes).toBe(4 * 2048 * 4)
+    const states: StateHandle[] = []
+    for (let i = 0; i < 100; i++) states.push(await runner.createState())
+    for (const state of states) expect(firstBitDifference(await decodeOne(runner, state, 5), before)).toBe(-1)
+    expect(runner.memory().bytesOfAllStates).toBe(101 * 4 * 2048 * 4)
+    for (const state of states) runner.releaseState(state)
+    expect(runner.memory().bytesOfAllStates).toBe(4 * 2048 * 4)
   })
 
   it('of a disposed state or runner nothing can be asked', async () => {
     const runner = await (await createBackend({ threads: 2 })).load(randomModel({ seed: 4 }))
-    const state = runner.createState()
-    const gone = runner.createState()
-    runner.disposeState(gone)
-    expect((await failureOf(() => runner.decode(gone, 1))).code).toBe('internal')
+    const state = await runner.createState()
+    const gone = await runner.createState()
+    runner.releaseState(gone)
+    expect((await failureOf(() => decodeOne(runner, gone, 1))).code).toBe('internal')
     await runner.dispose()
     await runner.dispose()
-    expect((await failureOf(() => runner.decode(state, 1))).code).toBe('model-not-loaded')
+    expect((await failureOf(() => decodeOne(runner, state, 1))).code).toBe('model-not-loaded')
   })
 })
 
@@ -360,21 +361,21 @@ describe('threads that fail', () => {
     const { spawn, threads } = observedThreads()
     const backend = await createBackend({ threads: 3, spawnThread: spawn, threadTimeoutMs: 1000 })
     const runner = await backend.load(model)
-    const state = runner.createState()
-    await runner.decode(state, 1)
+    const state = await runner.createState()
+    await decodeOne(runner, state, 1)
     await threads[1].terminate()
-    const failure = await failureOf(() => runner.decode(state, 2))
+    const failure = await failureOf(() => decodeOne(runner, state, 2))
     expect(failure).toMatchObject({ code: 'backend-failed', actual: 'a thread did not answer in time' })
-    expect(await failureOf(() => runner.decode(state, 3))).toBe(failure)
+    expect(await failureOf(() => decodeOne(runner, state, 3))).toBe(failure)
   })
 
   it('a trap in the kernels is an error of the engine', async () => {
     const { spawn, header } = observedThreads()
     const runner = await (await createBackend({ threads: 2, spawnThread: spawn })).load(model)
-    const state = runner.createState()
+    const state = await runner.createState()
     // The head's weights, far outside the memory.
     header()[layout.MODEL_OUTPUT_WEIGHT / 4] = 0xfff00000 | 0
-    expect((await failureOf(() => runner.decode(state, 1))).code).toBe('backend-failed')
+    expect((await failureOf(() => decodeOne(runner, state, 1))).code).toBe('backend-failed')
   })
 
   it('a thread that cannot start fails the load, and the others are ended', async () => {

@@ -2,26 +2,28 @@
  * The reference backend: plain TypeScript, one thread, the living definition of the model's arithmetic. Short, slow and
  * obvious; it is for holding others against, and a last resort. It skips nothing and caches nothing.
  */
-import { cancelled, EngineError } from '../../errors.ts'
 import type { ModelConfig } from '../../model/config.ts'
-import { forward, head, type ModelWeights } from '../../model/forward.ts'
+import { embed, forward, head, type ModelWeights } from '../../model/forward.ts'
 import type { ModelSource } from '../../model/source.ts'
-import { checkStateShape } from '../../model/state-shape.ts'
 import { checkTokenIds } from '../../model/token-ids.ts'
 import type {
   Backend,
+  BackendCapabilities,
+  Head,
   LoadOptions,
-  PortableState,
-  PrefillOptions,
-  Runner,
+  RunnerCapabilities,
   RunnerMemory,
-  RunnerState,
+  WantedLogits,
 } from '../backend.ts'
+import { DeviceRunner, type RunnerDevice } from '../device-runner.ts'
+import { ALL_OPS } from '../ops.ts'
 import { referenceOps } from './ops.ts'
 import { readWeights, weightBytes } from './weights.ts'
 
 /** Tokens between two looks at the cancel signal: about a second for a model of 100M weights. */
 const CHUNK_TOKENS = 8
+
+const CAPABILITIES: BackendCapabilities = { numericMode: 'float32', arithmetic: 'definition', ops: ALL_OPS }
 
 export function createReferenceBackend(): Backend {
   return {
@@ -31,96 +33,94 @@ export function createReferenceBackend(): Backend {
       threads: 1,
       kernel: 'float32 TypeScript',
     },
+    capabilities: CAPABILITIES,
     ops: referenceOps,
     load: async (source: ModelSource, options?: LoadOptions) =>
-      new ReferenceRunner(source.config, await readWeights(source, options)),
+      new DeviceRunner(new ReferenceDevice(source.config, await readWeights(source, options))),
     dispose: async () => {},
   }
 }
 
-class ReferenceRunner implements Runner {
+/** Embedding and logits of a model by the definition, for a device that computes only what lies between. */
+export async function createReferenceHead(source: ModelSource, options?: LoadOptions): Promise<Head> {
+  const weights = await readWeights(source, options)
+  const { config } = source
+  return {
+    embed(token) {
+      checkTokenIds([token], config.vocabularySize)
+      return embed(weights, [token], config.hiddenSize)
+    },
+    logits: hidden => head(referenceOps, weights, config, hidden),
+  }
+}
+
+/** A slot is a state [L, E]. */
+class ReferenceDevice implements RunnerDevice<Float32Array> {
   readonly config: ModelConfig
+  readonly capabilities: RunnerCapabilities = {
+    ...CAPABILITIES,
+    statesDieWithDevice: false,
+    residentStates: Number.POSITIVE_INFINITY,
+    batch: 1,
+    samples: null,
+    chunkTokens: () => CHUNK_TOKENS,
+    memoryPlace: 'system',
+    copyCostMs: 0,
+  }
+  readonly failure = null
+  readonly measurable = null
   private readonly weights: ModelWeights
-  /** [L, E] of each live sequence */
-  private readonly states = new Map<number, Float32Array>()
-  private nextStateId = 1
 
   constructor(config: ModelConfig, weights: ModelWeights) {
     this.config = config
     this.weights = weights
   }
 
-  createState(): RunnerState {
-    return this.addState(new Float32Array(this.config.layerCount * this.config.stateWidth))
+  createSlot(): Float32Array {
+    return new Float32Array(this.config.layerCount * this.config.stateWidth)
   }
 
-  cloneState(state: RunnerState): RunnerState {
-    return this.addState(this.valuesOf(state).slice())
+  freeSlot(): void {}
+
+  copySlot(from: Float32Array, to: Float32Array): void {
+    to.set(from)
   }
 
-  disposeState(state: RunnerState): void {
-    this.states.delete(state.id)
+  readSlot(slot: Float32Array): Float32Array {
+    return slot.slice()
   }
 
-  exportState(state: RunnerState): PortableState {
-    const { layerCount, stateWidth } = this.config
-    return { layerCount, stateWidth, values: this.valuesOf(state).slice(), numericMode: 'float32' }
+  writeSlot(slot: Float32Array, values: Float32Array): void {
+    slot.set(values)
   }
 
-  importState(state: RunnerState, portable: PortableState): void {
-    checkStateShape(this.config, portable)
-    this.valuesOf(state).set(portable.values)
-  }
-
-  async prefill(state: RunnerState, tokens: ArrayLike<number>, options: PrefillOptions): Promise<Float32Array | null> {
-    checkTokenIds(tokens, this.config.vocabularySize)
+  async readChunk(slot: Float32Array, tokens: ArrayLike<number>, want: WantedLogits): Promise<Float32Array | null> {
     const { weights, config } = this
-    const values = this.valuesOf(state)
-    let last: Float32Array | null = null
-    for (let first = 0; first < tokens.length; first += CHUNK_TOKENS) {
-      if (options.signal?.aborted) throw cancelled()
-      const chunk = Array.from(tokens).slice(first, first + CHUNK_TOKENS)
-      const x = await forward(referenceOps, weights, config, chunk, values)
-      const done = first + chunk.length
-      if (options.logits === 'all') {
-        await options.onLogits?.(await head(referenceOps, weights, config, x), first, chunk.length)
-      } else if (options.logits === 'last' && done === tokens.length) {
-        last = await head(referenceOps, weights, config, x.subarray(x.length - config.hiddenSize))
-      }
-      await options.onProgress?.(done)
-    }
-    return last
+    const x = await forward(referenceOps, weights, config, tokens, slot)
+    if (want === 'none') return null
+    return head(referenceOps, weights, config, want === 'all' ? x : x.subarray(x.length - config.hiddenSize))
   }
 
-  async decode(state: RunnerState, token: number): Promise<Float32Array> {
-    checkTokenIds([token], this.config.vocabularySize)
-    const x = await forward(referenceOps, this.weights, this.config, [token], this.valuesOf(state))
-    return head(referenceOps, this.weights, this.config, x)
+  async decodeBatch([slot]: readonly Float32Array[], tokens: readonly number[]): Promise<Float32Array[]> {
+    return [
+      await head(
+        referenceOps,
+        this.weights,
+        this.config,
+        await forward(referenceOps, this.weights, this.config, tokens, slot),
+      ),
+    ]
   }
 
-  memory(): RunnerMemory {
+  memory(liveSlots: number): RunnerMemory {
     const { layerCount, stateWidth, intermediateSize, vocabularySize } = this.config
     return {
       weightBytes: weightBytes(this.weights),
-      stateBytes: this.states.size * layerCount * stateWidth * 4,
+      bytesOfAllStates: liveSlots * layerCount * stateWidth * 4,
       /** The largest single result of an operation; all of them are garbage after use. */
       scratchBytes: Math.max(2 * intermediateSize, vocabularySize) * CHUNK_TOKENS * 4,
     }
   }
 
-  async dispose(): Promise<void> {
-    this.states.clear()
-  }
-
-  private addState(values: Float32Array): RunnerState {
-    const id = this.nextStateId++
-    this.states.set(id, values)
-    return { id }
-  }
-
-  private valuesOf(state: RunnerState): Float32Array {
-    const values = this.states.get(state.id)
-    if (!values) throw new EngineError('internal', `The state ${state.id} was disposed.`)
-    return values
-  }
+  dispose(): void {}
 }

@@ -6,13 +6,14 @@
 import { EngineError } from '../../errors.ts'
 import type { Clock, SpawnThread, Thread } from '../../host.ts'
 import type { ModelSource } from '../../model/source.ts'
-import type { Backend, LoadOptions } from '../backend.ts'
+import type { Backend, LoadOptions, Runner } from '../backend.ts'
+import { DeviceRunner } from '../device-runner.ts'
 import { MAXIMUM_THREADS } from './kernels/memory-layout.ts'
 import { createMemory, instantiate, type KernelVariant } from './kernels.ts'
 import { loadWeights } from './load.ts'
 import { planModelMemory } from './model-memory.ts'
 import { createWasmOps } from './ops.ts'
-import { WasmRunner } from './runner.ts'
+import { WASM_CAPABILITIES, WasmDevice } from './runner.ts'
 import { type ChosenKernels, chooseKernels, type KernelBinaries, variantLabel } from './self-test.ts'
 import type { WasmThreadInit } from './thread.ts'
 
@@ -45,7 +46,7 @@ export async function createWasmBackend(options: WasmBackendOptions): Promise<Ba
   const threads = spawnThread === null ? 1 : options.threads
   const chosen = chooseKernels(options.kernels, options.kernel ?? 'auto', options.clock)
   const { variant, module, reason } = chosen
-  const runners = new Set<WasmRunner>()
+  const runners = new Set<Runner>()
 
   return {
     info: {
@@ -54,6 +55,7 @@ export async function createWasmBackend(options: WasmBackendOptions): Promise<Ba
       threads,
       kernel: variant,
     },
+    capabilities: WASM_CAPABILITIES,
     ops: createWasmOps(module, variant),
     async load(source, loadOptions = {}) {
       const runner = await loadRunner(chosen, source, loadOptions, { ...options, threads })
@@ -75,7 +77,7 @@ async function loadRunner(
   source: ModelSource,
   options: LoadOptions,
   { threads: threadCount, adjustThreads = false, spawnThread, threadTimeoutMs, clock }: WasmBackendOptions,
-): Promise<WasmRunner> {
+): Promise<Runner> {
   const plan = planModelMemory(source, threadCount)
   let memory: WebAssembly.Memory
   try {
@@ -109,5 +111,5 @@ async function loadRunner(
       cause: error,
     })
   }
-  return new WasmRunner(source.config, memory, kernels, plan, threads, clock, adjustThreads)
+  return new DeviceRunner(new WasmDevice(source.config, memory, kernels, plan, threads, clock, adjustThreads))
 }

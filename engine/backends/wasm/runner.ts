@@ -2,12 +2,12 @@
  * A loaded model: commands to the kernel threads, and recurrent states as slots behind the weights. The calling thread
  * is the first of the threads; a command returns when all have finished. It samples nothing and keeps no tokens.
  */
-import { cancelled, EngineError } from '../../errors.ts'
+import { EngineError } from '../../errors.ts'
 import type { Clock, Thread } from '../../host.ts'
 import { type ModelConfig, stateBytes } from '../../model/config.ts'
-import { checkStateShape } from '../../model/state-shape.ts'
-import { checkTokenIds } from '../../model/token-ids.ts'
-import type { PortableState, PrefillOptions, Runner, RunnerMemory, RunnerState } from '../backend.ts'
+import type { BackendCapabilities, Measurable, RunnerCapabilities, RunnerMemory, WantedLogits } from '../backend.ts'
+import type { RunnerDevice } from '../device-runner.ts'
+import { ALL_OPS } from '../ops.ts'
 import * as layout from './kernels/memory-layout.ts'
 import { type KernelExports, MAXIMUM_MEMORY_BYTES, PAGE_BYTES, paddedRows } from './kernels.ts'
 import { DECODE_BATCH_MOST, type ModelMemory, ternaryWeights } from './model-memory.ts'
@@ -15,8 +15,16 @@ import { ThreadChoice } from './thread-choice.ts'
 
 const LOGITS = { none: layout.LOGITS_NONE, last: layout.LOGITS_LAST, all: layout.LOGITS_ALL } as const
 
-export class WasmRunner implements Runner {
+export const WASM_CAPABILITIES: BackendCapabilities = { numericMode: 'float32', arithmetic: 'definition', ops: ALL_OPS }
+
+/** Bytes a millisecond: a copy within main memory, slowly. */
+const COPY_BYTES_PER_MS = 1e6
+
+/** A slot is the address of a state. */
+export class WasmDevice implements RunnerDevice<number>, Measurable {
   readonly config: ModelConfig
+  readonly capabilities: RunnerCapabilities
+  readonly measurable = this
   private readonly memoryObject: WebAssembly.Memory
   private readonly kernels: KernelExports
   private readonly plan: ModelMemory
@@ -29,10 +37,8 @@ export class WasmRunner implements Runner {
   /** [V] */
   private readonly logits: Float32Array
   private readonly slotBytes: number
-  /** Addresses by state id. */
-  private readonly slots = new Map<number, number>()
   private readonly freeSlots: number[] = []
-  private nextStateId = 1
+  private liveSlots = 0
   /** Where the next slot goes when none is free. */
   private end: number
   failure: EngineError | null = null
@@ -57,68 +63,55 @@ export class WasmRunner implements Runner {
     this.logits = new Float32Array(memory.buffer, plan.scratch.logits, config.vocabularySize)
     this.slotBytes = Math.ceil(stateBytes(config) / 64) * 64
     this.end = plan.totalBytes
+    this.capabilities = {
+      ...WASM_CAPABILITIES,
+      statesDieWithDevice: false,
+      residentStates: Number.POSITIVE_INFINITY,
+      batch: DECODE_BATCH_MOST,
+      samples: null,
+      chunkTokens: () => plan.chunkTokens,
+      memoryPlace: 'system',
+      copyCostMs: this.slotBytes / COPY_BYTES_PER_MS,
+    }
   }
 
-  createState(): RunnerState {
-    this.checkAlive()
+  createSlot(): number {
     const address = this.freeSlots.pop() ?? this.addSlot()
     this.slotFloats(address).fill(0)
-    const id = this.nextStateId++
-    this.slots.set(id, address)
-    return { id }
+    this.liveSlots++
+    return address
   }
 
-  cloneState(state: RunnerState): RunnerState {
-    const from = this.addressOf(state)
-    const clone = this.createState()
-    this.slotFloats(this.addressOf(clone)).set(this.slotFloats(from))
-    return clone
-  }
-
-  disposeState(state: RunnerState): void {
-    const address = this.slots.get(state.id)
-    if (address === undefined) return
-    this.slots.delete(state.id)
+  freeSlot(address: number): void {
     this.freeSlots.push(address)
+    this.liveSlots--
   }
 
-  exportState(state: RunnerState): PortableState {
-    const { layerCount, stateWidth } = this.config
-    const values = new Float32Array(layerCount * stateWidth)
-    values.set(this.slotFloats(this.addressOf(state)))
-    return { layerCount, stateWidth, values, numericMode: 'float32' }
+  copySlot(from: number, to: number): void {
+    this.slotFloats(to).set(this.slotFloats(from))
   }
 
-  importState(state: RunnerState, portable: PortableState): void {
-    checkStateShape(this.config, portable)
-    this.slotFloats(this.addressOf(state)).set(portable.values)
+  readSlot(address: number): Float32Array {
+    const values = new Float32Array(this.config.layerCount * this.config.stateWidth)
+    values.set(this.slotFloats(address))
+    return values
   }
 
-  async prefill(state: RunnerState, tokens: ArrayLike<number>, options: PrefillOptions): Promise<Float32Array | null> {
-    checkTokenIds(tokens, this.config.vocabularySize)
-    const total = tokens.length
-    for (let first = 0; first < total; ) {
-      if (options.signal?.aborted) throw cancelled()
-      const count = Math.min(this.plan.chunkTokens, total - first)
-      const done = first + count
-      // Only now is it known that the state still lives: the last await may have disposed it.
-      const address = this.addressOf(state)
-      const chunk = Array.from({ length: count }, (_, t) => tokens[first + t])
-      const logits = options.logits === 'last' && done < total ? 'none' : options.logits
-      this.runChunk(chunk, new Array<number>(count).fill(address), logits)
-      if (options.logits === 'all') await options.onLogits?.(this.copyLogits(count), first, count)
-      await options.onProgress?.(done)
-      first = done
-      if (done === total && options.logits === 'last') return this.logits
-    }
-    return null
+  writeSlot(address: number, values: Float32Array): void {
+    this.slotFloats(address).set(values)
   }
 
-  decode(state: RunnerState, token: number): Float32Array {
-    const address = this.addressOf(state)
-    if (!(Number.isInteger(token) && token >= 0 && token < this.config.vocabularySize)) {
-      checkTokenIds([token], this.config.vocabularySize)
-    }
+  readChunk(address: number, tokens: ArrayLike<number>, want: WantedLogits): Float32Array | null {
+    this.runChunk(tokens, new Array<number>(tokens.length).fill(address), want)
+    if (want === 'none') return null
+    return want === 'last' ? this.logits : this.copyLogits(tokens.length)
+  }
+
+  decodeBatch(addresses: readonly number[], tokens: readonly number[]): Float32Array[] {
+    return tokens.length === 1 ? [this.decode(addresses[0], tokens[0])] : this.decodeTogether(addresses, tokens)
+  }
+
+  private decode(address: number, token: number): Float32Array {
     this.header[layout.COMMAND_COUNT / 4] = token
     this.header[layout.COMMAND_STATE / 4] = address
     const { threadChoice } = this
@@ -132,20 +125,9 @@ export class WasmRunner implements Runner {
     return this.logits
   }
 
-  readonly decodeBatchMost = DECODE_BATCH_MOST
-
   /** A chunk of the prefill kernels in which every token has a state of its own. */
-  decodeBatch(states: readonly RunnerState[], tokens: readonly number[]): Float32Array[] {
-    const addresses = states.map(state => this.addressOf(state))
-    checkTokenIds(tokens, this.config.vocabularySize)
-    if (new Set(addresses).size !== tokens.length || tokens.length > DECODE_BATCH_MOST) {
-      throw new EngineError('invalid-argument', 'These sequences cannot be decoded together.', {
-        expected: `at most ${DECODE_BATCH_MOST} different states, a token for each`,
-        actual: `${new Set(addresses).size} different states, ${tokens.length} tokens`,
-      })
-    }
-    const threads = this.threadChoice?.threads
-    this.runChunk(tokens, addresses, 'all', threads)
+  private decodeTogether(addresses: readonly number[], tokens: readonly number[]): Float32Array[] {
+    this.runChunk(tokens, addresses, 'all', this.threadChoice?.threads)
     const { vocabularySize } = this.config
     const rowBytes = paddedRows(vocabularySize) * 4
     const { logits } = this.plan.scratch
@@ -155,20 +137,18 @@ export class WasmRunner implements Runner {
   memory(): RunnerMemory {
     return {
       weightBytes: this.plan.weightBytes,
-      stateBytes: this.slots.size * this.slotBytes,
+      bytesOfAllStates: this.liveSlots * this.slotBytes,
       scratchBytes: this.plan.scratchBytes,
     }
   }
 
   async dispose(): Promise<void> {
     if (this.failure === null) {
-      this.failure = new EngineError('model-not-loaded', 'The model was unloaded.')
       this.header[layout.THREAD_COUNT / 4] = 1 + this.threads.length
       this.header[layout.COMMAND / 4] = layout.COMMAND_EXIT
       this.kernels.runCommand()
     }
     await Promise.all(this.threads.map(thread => thread.terminate()))
-    this.slots.clear()
   }
 
   /** Reads all weights `passes` times on all threads and does nothing with them; the bytes read. For benchmarks. */
@@ -197,13 +177,8 @@ export class WasmRunner implements Runner {
     return this.plan.weightBytes - this.plan.weights.start
   }
 
-  /** Tokens of a full prefill chunk. */
-  get chunkTokens(): number {
-    return this.plan.chunkTokens
-  }
-
   private runChunk(
-    tokens: readonly number[],
+    tokens: ArrayLike<number>,
     states: readonly number[],
     logits: keyof typeof LOGITS,
     threads?: number,
@@ -217,7 +192,6 @@ export class WasmRunner implements Runner {
   }
 
   private run(command: number, threads = 1 + this.threads.length): void {
-    this.checkAlive()
     this.header[layout.THREAD_COUNT / 4] = threads
     this.header[layout.COMMAND / 4] = command
     try {
@@ -238,17 +212,6 @@ export class WasmRunner implements Runner {
     }
   }
 
-  private checkAlive(): void {
-    if (this.failure !== null) throw this.failure
-  }
-
-  private addressOf(state: RunnerState): number {
-    this.checkAlive()
-    const address = this.slots.get(state.id)
-    if (address === undefined) throw new EngineError('internal', `The state ${state.id} was disposed.`)
-    return address
-  }
-
   private addSlot(): number {
     const address = this.end
     const missing = address + this.slotBytes - this.memoryObject.buffer.byteLength
@@ -259,7 +222,7 @@ export class WasmRunner implements Runner {
       } catch (cause) {
         throw new EngineError('out-of-memory', 'There is no memory for another conversation.', {
           expected: `${this.slotBytes} bytes`,
-          actual: `${this.slots.size} conversations are open`,
+          actual: `${this.liveSlots} conversations are open`,
           remedy: 'Close some conversations.',
           cause,
         })

@@ -5,10 +5,10 @@
 import type { ShaderTexts } from '../../../shaders/index.ts'
 import { EngineError } from '../../errors.ts'
 import type { ModelSource } from '../../model/source.ts'
-import type { Backend } from '../backend.ts'
+import type { Backend, Runner } from '../backend.ts'
 import { Gpu } from './gpu.ts'
 import { createWebGpuOps } from './ops.ts'
-import { checkFits, loadRunner, type RunnerOptions, type WebGpuRunner } from './runner.ts'
+import { checkFits, loadRunner, type RunnerOptions, WEBGPU_CAPABILITIES } from './runner.ts'
 import { chooseKernels } from './self-test.ts'
 import type { KernelFeatures } from './shader-assembly.ts'
 
@@ -68,7 +68,7 @@ export async function createWebGpuBackend(options: WebGpuBackendOptions): Promis
   const plain = new Gpu(device, shaders, { isPackedDot: false, isFused: false, subgroupSize: 0, workgroups }, limits)
   const abilities = { isPackedDot: options.isPackedDot, subgroupSize: options.subgroupMinSize, workgroups }
   const gpu = await chooseKernels(plain, abilities, options.kernels ?? null)
-  const runners = new Set<WebGpuRunner>()
+  const runners = new Set<Runner>()
   const { isPackedDot, isFused, subgroupSize } = gpu.features
   const kernel = [
     subgroupSize > 0 ? `subgroups of ${subgroupSize}` : 'workgroup memory',
@@ -89,6 +89,7 @@ export async function createWebGpuBackend(options: WebGpuBackendOptions): Promis
       threads: 1,
       kernel: adapterName,
     },
+    capabilities: WEBGPU_CAPABILITIES,
     ops: createWebGpuOps(gpu),
     checkFits: source => checkFits(source, runnerOptions),
     async load(source, loadOptions = {}) {

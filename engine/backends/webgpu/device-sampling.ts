@@ -2,7 +2,7 @@
 import { EngineError } from '../../errors.ts'
 import { checkTokenIds } from '../../model/token-ids.ts'
 import {
-  type DecodeManyOptions,
+  type DecodeAheadOptions,
   type DevicePenalties,
   type DeviceSampling,
   MAX_DEVICE_PENALTY_WINDOW,
@@ -32,7 +32,7 @@ export function samplingWords(
 const NO_PENALTIES: DevicePenalties = { repetition: 1, presence: 0, frequency: 0, window: 0, history: [] }
 
 /** Throws `sampling-invalid`, `token-out-of-range`. */
-export function checkDeviceSampling({ sampling, maxTokens }: DecodeManyOptions, vocabularySize: number): void {
+export function checkDeviceSampling({ sampling, maxTokens }: DecodeAheadOptions, vocabularySize: number): void {
   const { temperature, topK, topP, minP, penalties, seed, drawn } = sampling
   const whole = (value: number, most: number): boolean => Number.isInteger(value) && value >= 0 && value <= most
   const fraction = (value: number): boolean => value >= 0 && value <= 1

@@ -2,21 +2,23 @@
  * A loaded model on the GPU: states as buffers, prefill in chunks, decode as one command buffer, and decoding several
  * tokens ahead with sampling on the device. Computes nothing itself.
  */
-import { cancelled, EngineError } from '../../errors.ts'
+import { EngineError } from '../../errors.ts'
 import { type ModelConfig, stateBytes } from '../../model/config.ts'
 import type { ModelSource } from '../../model/source.ts'
-import { checkStateShape } from '../../model/state-shape.ts'
-import { checkTokenIds } from '../../model/token-ids.ts'
-import type {
-  DecodeManyOptions,
-  DeviceSampling,
-  LoadOptions,
-  PortableState,
-  PrefillOptions,
-  Runner,
-  RunnerMemory,
-  RunnerState,
+import {
+  type BackendCapabilities,
+  type DecodeAheadOptions,
+  type DeviceSampling,
+  type LoadOptions,
+  MAX_DEVICE_PENALTY_WINDOW,
+  type OpTime,
+  type Runner,
+  type RunnerCapabilities,
+  type RunnerMemory,
+  type WantedLogits,
 } from '../backend.ts'
+import { DeviceRunner, type RunnerDevice } from '../device-runner.ts'
+import { ALL_OPS } from '../ops.ts'
 import {
   type CommandLists,
   logitsTokens,
@@ -41,13 +43,15 @@ export interface RunnerOptions {
   memoryBudgetBytes: number | null
 }
 
-/** Of one op and workgroup count, in one step or chunk. */
-export interface OpTime {
-  op: string
-  dispatches: number
-  /** All dispatches together. */
-  microseconds: number
+export const WEBGPU_CAPABILITIES: BackendCapabilities = {
+  numericMode: 'float32',
+  arithmetic: 'flushes-denormals',
+  ops: ALL_OPS,
 }
+
+/** Copying a state out waits for the device, and then for the bus. */
+const COPY_WAIT_MS = 0.5
+const COPY_BYTES_PER_MS = 1e6
 
 /** Throws `out-of-memory`, with the figures. */
 export function checkFits(source: ModelSource, { chunkTokens, memoryBudgetBytes }: RunnerOptions): void {
@@ -67,7 +71,7 @@ export async function loadRunner(
   source: ModelSource,
   runnerOptions: RunnerOptions,
   options: LoadOptions,
-): Promise<WebGpuRunner> {
+): Promise<Runner> {
   const { config } = source
   checkFits(source, runnerOptions)
   const made: GPUBuffer[] = []
@@ -76,7 +80,7 @@ export async function loadRunner(
       const weights = await loadWeights(gpu, source, options, made)
       const scratch = makeScratch(gpu, config, runnerOptions.chunkTokens, made)
       const lists = await makeCommandLists(gpu, config, weights, scratch, runnerOptions.chunkTokens)
-      return new WebGpuRunner(gpu, config, weights, scratch, lists, runnerOptions, made)
+      return new DeviceRunner(new WebGpuDevice(gpu, config, weights, scratch, lists, runnerOptions, made))
     })
   } catch (error) {
     for (const buffer of made) buffer.destroy()
@@ -84,20 +88,19 @@ export async function loadRunner(
   }
 }
 
-export class WebGpuRunner implements Runner {
+/** A slot is a buffer of a state [L, E]. */
+export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
   readonly config: ModelConfig
+  readonly capabilities: RunnerCapabilities
+  readonly measurable = null
   private readonly gpu: Gpu
   private readonly weights: WeightBuffers
   private readonly scratch: Scratch
   private readonly lists: CommandLists
   private readonly options: RunnerOptions
   private readonly made: GPUBuffer[]
-  /** [L, E] of each live sequence. */
-  private readonly states = new Map<number, GPUBuffer>()
-  private nextStateId = 1
   private readonly logitsStaging: GPUBuffer
   private readonly idleTokenStaging: GPUBuffer[] = []
-  private isDisposed = false
 
   constructor(
     gpu: Gpu,
@@ -117,73 +120,60 @@ export class WebGpuRunner implements Runner {
     this.made = made
     this.logitsStaging = gpu.stagingBuffer(config.vocabularySize * 4)
     made.push(this.logitsStaging)
-  }
-
-  get chunkTokens(): number {
-    return this.options.chunkTokens
-  }
-
-  createState(): RunnerState {
-    this.checkAlive()
-    const id = this.nextStateId++
-    this.states.set(id, this.gpu.buffer('state', stateBytes(this.config), STORAGE))
-    return { id }
-  }
-
-  cloneState(state: RunnerState): RunnerState {
-    const from = this.bufferOf(state)
-    const clone = this.createState()
-    const encoder = this.gpu.device.createCommandEncoder()
-    encoder.copyBufferToBuffer(from, 0, this.bufferOf(clone), 0, stateBytes(this.config))
-    this.gpu.submit(encoder)
-    return clone
-  }
-
-  disposeState(state: RunnerState): void {
-    this.states.get(state.id)?.destroy()
-    this.states.delete(state.id)
-  }
-
-  async exportState(state: RunnerState): Promise<PortableState> {
-    const { layerCount, stateWidth } = this.config
-    const values = new Float32Array(await this.gpu.read(this.bufferOf(state), 0, stateBytes(this.config)))
-    return { layerCount, stateWidth, values, numericMode: 'float32' }
-  }
-
-  importState(state: RunnerState, portable: PortableState): void {
-    checkStateShape(this.config, portable)
-    this.gpu.write(this.bufferOf(state), 0, portable.values)
-  }
-
-  async prefill(state: RunnerState, tokens: ArrayLike<number>, options: PrefillOptions): Promise<Float32Array | null> {
-    checkTokenIds(tokens, this.config.vocabularySize)
-    const wantsAll = options.logits === 'all'
-    const chunkTokens = wantsAll ? logitsTokens(this.config, this.options.chunkTokens) : this.options.chunkTokens
-    let last: Float32Array | null = null
-    for (let first = 0; first < tokens.length; ) {
-      if (options.signal?.aborted) throw cancelled()
-      const count = Math.min(chunkTokens, tokens.length - first)
-      const isLast = first + count === tokens.length
-      const ids = Uint32Array.from({ length: count }, (_, t) => tokens[first + t])
-      const logits = await this.prefillChunk(state, ids, wantsAll || isLast ? options.logits : 'none')
-      if (wantsAll && logits) await options.onLogits?.(logits, first, count)
-      else if (logits) last = logits
-      first += count
-      await options.onProgress?.(first)
+    const { chunkTokens } = options
+    this.capabilities = {
+      ...WEBGPU_CAPABILITIES,
+      statesDieWithDevice: true,
+      residentStates: Number.POSITIVE_INFINITY,
+      batch: 1,
+      samples: { penaltyWindow: MAX_DEVICE_PENALTY_WINDOW, logitBias: false },
+      chunkTokens: want => (want === 'all' ? logitsTokens(config, chunkTokens) : chunkTokens),
+      memoryPlace: 'gpu',
+      copyCostMs: COPY_WAIT_MS + stateBytes(config) / COPY_BYTES_PER_MS,
     }
-    return last
+  }
+
+  get failure(): EngineError | null {
+    return this.gpu.failure
+  }
+
+  /** A buffer that does not fit is refused by itself: the device and its other states live on. */
+  async createSlot(): Promise<GPUBuffer> {
+    let buffer: GPUBuffer | null = null
+    try {
+      return await this.gpu.checked(() => {
+        buffer = this.gpu.buffer('state', stateBytes(this.config), STORAGE)
+        return buffer
+      })
+    } catch (error) {
+      ;(buffer as GPUBuffer | null)?.destroy()
+      throw error
+    }
+  }
+
+  freeSlot(slot: GPUBuffer): void {
+    slot.destroy()
+  }
+
+  copySlot(from: GPUBuffer, to: GPUBuffer): void {
+    const encoder = this.gpu.device.createCommandEncoder()
+    encoder.copyBufferToBuffer(from, 0, to, 0, stateBytes(this.config))
+    this.gpu.submit(encoder)
+  }
+
+  async readSlot(slot: GPUBuffer): Promise<Float32Array> {
+    return new Float32Array(await this.gpu.read(slot, 0, stateBytes(this.config)))
+  }
+
+  writeSlot(slot: GPUBuffer, values: Float32Array): void {
+    this.gpu.write(slot, 0, values)
   }
 
   /** Logits [1, V] or [T, V], or null after the GPU has done its work. */
-  private async prefillChunk(
-    state: RunnerState,
-    ids: Uint32Array,
-    logits: PrefillOptions['logits'],
-  ): Promise<Float32Array | null> {
+  async readChunk(buffer: GPUBuffer, tokens: ArrayLike<number>, logits: WantedLogits): Promise<Float32Array | null> {
     const { gpu, scratch, lists } = this
-    const count = ids.length
-    const buffer = this.bufferOf(state)
-    gpu.write(scratch.tokens, 0, ids)
+    const count = tokens.length
+    gpu.write(scratch.tokens, 0, Uint32Array.from(tokens))
     this.writeChunk(count)
     const encoder = gpu.device.createCommandEncoder()
     const bytes = stateBytes(this.config)
@@ -219,13 +209,9 @@ export class WebGpuRunner implements Runner {
     return this.submitAndReadLogits(encoder)
   }
 
-  async decode(state: RunnerState, token: number): Promise<Float32Array> {
-    checkTokenIds([token], this.config.vocabularySize)
+  async decodeBatch([buffer]: readonly GPUBuffer[], [token]: readonly number[]): Promise<Float32Array[]> {
     const { gpu, scratch, lists } = this
-    const buffer = this.bufferOf(state)
-    if (lists.decode === null || lists.decodeHead === null) {
-      return (await this.prefillChunk(state, Uint32Array.of(token), 'last'))!
-    }
+    if (lists.decode === null || lists.decodeHead === null) return [(await this.readChunk(buffer, [token], 'last'))!]
     gpu.write(scratch.step, 0, Uint32Array.of(0, token))
     const bytes = stateBytes(this.config)
     const encoder = gpu.device.createCommandEncoder()
@@ -233,14 +219,12 @@ export class WebGpuRunner implements Runner {
     gpu.encode(encoder, lists.decode)
     gpu.encode(encoder, lists.decodeHead)
     encoder.copyBufferToBuffer(scratch.ring, bytes, buffer, 0, bytes)
-    return this.submitAndReadLogits(encoder)
+    return [await this.submitAndReadLogits(encoder)]
   }
 
-  async decodeMany(state: RunnerState, start: number | Float32Array, options: DecodeManyOptions): Promise<number> {
-    if (typeof start === 'number') checkTokenIds([start], this.config.vocabularySize)
+  async decodeAhead(buffer: GPUBuffer, start: number | Float32Array, options: DecodeAheadOptions): Promise<number> {
     checkDeviceSampling(options, this.config.vocabularySize)
     const { gpu, scratch, lists } = this
-    const buffer = this.bufferOf(state)
     const bytes = stateBytes(this.config)
     this.writeSampling(options.sampling)
     gpu.write(scratch.step, 0, Uint32Array.of(0, typeof start === 'number' ? start : 0))
@@ -288,7 +272,7 @@ export class WebGpuRunner implements Runner {
     }
     if (told === 0) return 0
     const keep = gpu.device.createCommandEncoder()
-    keep.copyBufferToBuffer(scratch.ring, (slot % RING) * bytes, this.bufferOf(state), 0, bytes)
+    keep.copyBufferToBuffer(scratch.ring, (slot % RING) * bytes, buffer, 0, bytes)
     gpu.submit(keep)
     return told
   }
@@ -378,7 +362,7 @@ export class WebGpuRunner implements Runner {
    * Time on the GPU of each op of a decode step, or of a prefill chunk of `tokens`: its dispatches one after another, `repeats`
    * times. Leaves nonsense in scratch, none in states. null without the feature timestamp-query. For benchmarks.
    */
-  async profile(tokens: number | null, repeats: number): Promise<OpTime[] | null> {
+  async timeOps(tokens: number | null, repeats: number): Promise<OpTime[] | null> {
     const { gpu, lists } = this
     if (!gpu.device.features.has('timestamp-query')) return null
     const step = lists.decode && lists.decodeHead && [...lists.decode, ...lists.decodeHead, ...lists.sampleGreedy]
@@ -406,37 +390,18 @@ export class WebGpuRunner implements Runner {
   }
 
   /** GPU memory of this model: buffers, as they were allocated. */
-  memory(): RunnerMemory {
+  memory(liveSlots: number): RunnerMemory {
     const madeBytes = this.made.reduce((sum, buffer) => sum + buffer.size, 0)
     return {
       weightBytes: this.weights.bytes,
-      stateBytes: this.states.size * stateBytes(this.config),
+      bytesOfAllStates: liveSlots * stateBytes(this.config),
       scratchBytes: madeBytes - this.weights.bytes,
-      isGpuMemory: true,
     }
   }
 
-  get deviceFailure(): EngineError | null {
-    return this.gpu.failure
-  }
-
-  async dispose(): Promise<void> {
-    this.isDisposed = true
-    for (const buffer of [...this.states.values(), ...this.made]) buffer.destroy()
-    this.states.clear()
+  dispose(): void {
+    for (const buffer of this.made) buffer.destroy()
     this.made.length = 0
-  }
-
-  private checkAlive(): void {
-    if (this.isDisposed) throw new EngineError('model-not-loaded', 'The model was unloaded.')
-    this.gpu.checkAlive()
-  }
-
-  private bufferOf(state: RunnerState): GPUBuffer {
-    this.checkAlive()
-    const buffer = this.states.get(state.id)
-    if (buffer === undefined) throw new EngineError('internal', `The state ${state.id} was disposed.`)
-    return buffer
   }
 }
 

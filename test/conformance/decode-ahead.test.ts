@@ -5,8 +5,8 @@ import {
   type DeviceSampling,
   GREEDY_ON_DEVICE,
   type Runner,
-  type RunnerState,
   type SampledTokenUse,
+  type StateHandle,
 } from '../../engine/backends/backend.ts'
 import { firstBitDifference } from '../../engine/conformance/compare.ts'
 import { EngineError } from '../../engine/errors.ts'
@@ -14,6 +14,7 @@ import { noWebGpuReason } from '../webgpu-backend.ts'
 import { WEBGPU, webgpu } from './backends.ts'
 import { argMax } from './compare.ts'
 import { randomModel } from './random-model.ts'
+import { decodeOne, readLast } from './reading.ts'
 
 const MODEL = randomModel({ seed: 0xdec0 })
 const PROMPT = [5, 9, 2, 77]
@@ -33,13 +34,13 @@ describe.skipIf(noWebGpuReason !== null).each([WEBGPU, UNFUSED])('several tokens
     await backend.dispose()
   })
 
-  const begin = async (): Promise<{ state: RunnerState; logits: Float32Array }> => {
-    const state = runner.createState()
-    return { state, logits: (await runner.prefill(state, PROMPT, { logits: 'last' }))!.slice() }
+  const begin = async (): Promise<{ state: StateHandle; logits: Float32Array }> => {
+    const state = await runner.createState()
+    return { state, logits: await readLast(runner, state, PROMPT) }
   }
-  const values = async (state: RunnerState): Promise<Float32Array> => {
+  const values = async (state: StateHandle): Promise<Float32Array> => {
     const { values } = await runner.exportState(state)
-    runner.disposeState(state)
+    runner.releaseState(state)
     return values
   }
 
@@ -51,9 +52,9 @@ describe.skipIf(noWebGpuReason !== null).each([WEBGPU, UNFUSED])('several tokens
     endWith?: SampledTokenUse
     signal?: { aborted: boolean }
   }
-  const many = async (state: RunnerState, start: number | Float32Array, options: Many = {}): Promise<number[]> => {
+  const many = async (state: StateHandle, start: number | Float32Array, options: Many = {}): Promise<number[]> => {
     const tokens: number[] = []
-    const told = await runner.decodeMany!(state, start, {
+    const told = await runner.decodeAhead!(state, start, {
       sampling: options.sampling ?? GREEDY_ON_DEVICE,
       maxTokens: options.maxTokens ?? 40,
       ...(options.signal && { signal: options.signal }),
@@ -74,9 +75,9 @@ describe.skipIf(noWebGpuReason !== null).each([WEBGPU, UNFUSED])('several tokens
     for (let i = 0; i < count; i++) {
       states.push((await runner.exportState(state)).values)
       tokens.push(argMax(logits))
-      logits = (await runner.decode(state, tokens[i])).slice()
+      logits = await decodeOne(runner, state, tokens[i])
     }
-    runner.disposeState(state)
+    runner.releaseState(state)
     return { tokens, states }
   }
 
@@ -118,7 +119,7 @@ describe.skipIf(noWebGpuReason !== null).each([WEBGPU, UNFUSED])('several tokens
     const { state, logits } = await begin()
     const signal = { aborted: false }
     const begun: number[] = []
-    await runner.decodeMany!(state, logits, {
+    await runner.decodeAhead!(state, logits, {
       sampling: GREEDY_ON_DEVICE,
       maxTokens: 1000,
       signal,
@@ -128,9 +129,9 @@ describe.skipIf(noWebGpuReason !== null).each([WEBGPU, UNFUSED])('several tokens
       },
     })
     expect(begun).toEqual(expected.tokens.slice(0, 6))
-    runner.disposeState((await begin()).state)
+    runner.releaseState((await begin()).state)
     expect(await many(state, begun[5], { maxTokens: 4 })).toEqual(expected.tokens.slice(6, 10))
-    runner.disposeState(state)
+    runner.releaseState(state)
   })
 
   it('draws the same tokens with the same seed, wherever it was interrupted', async () => {
@@ -143,7 +144,7 @@ describe.skipIf(noWebGpuReason !== null).each([WEBGPU, UNFUSED])('several tokens
       const begun = await many(other.state, other.logits, { sampling, maxTokens: first })
       const rest = { sampling: { ...sampling, drawn: first }, maxTokens: 40 - first }
       expect([...begun, ...(await many(other.state, begun[first - 1], rest))]).toEqual(whole)
-      runner.disposeState(other.state)
+      runner.releaseState(other.state)
     }
     const another = await begin()
     expect(await many(another.state, another.logits, { sampling: { ...sampling, seed: 98 } })).not.toEqual(whole)
@@ -151,13 +152,13 @@ describe.skipIf(noWebGpuReason !== null).each([WEBGPU, UNFUSED])('several tokens
 
   it('leaves a token to the host when too many are equally likely, and changes nothing then', async () => {
     const wide = await backend.load(randomModel({ seed: 0xa5c, config: { vocabularySize: 1300, layerCount: 1 } }))
-    const state = wide.createState()
-    const logits = (await wide.prefill(state, PROMPT, { logits: 'last' }))!.slice()
+    const state = await wide.createState()
+    const logits = await readLast(wide, state, PROMPT)
     const before = (await wide.exportState(state)).values
     const sampling = { ...DRAW, topK: 0, topP: 0.9999, temperature: 1e6 }
     const onToken = (): SampledTokenUse => 'feed'
     for (const start of [logits, 5]) {
-      expect(await wide.decodeMany!(state, start, { sampling, maxTokens: 9, onToken })).toBe(0)
+      expect(await wide.decodeAhead!(state, start, { sampling, maxTokens: 9, onToken })).toBe(0)
       expect(firstBitDifference((await wide.exportState(state)).values, before)).toBe(-1)
     }
     await wide.dispose()
@@ -176,6 +177,6 @@ describe.skipIf(noWebGpuReason !== null).each([WEBGPU, UNFUSED])('several tokens
     }
     expect(await codeOf(logits, { maxTokens: 0 })).toBe('sampling-invalid')
     expect(await codeOf(logits.fill(Number.NaN), {})).toBe('logits-not-finite')
-    runner.disposeState(state)
+    runner.releaseState(state)
   })
 })

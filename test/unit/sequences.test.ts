@@ -27,15 +27,15 @@ interface Rig {
   moves: { name: string; failure: EngineError | null }[]
   events: ModelEvent[]
 }
-async function rig(next: (fed: readonly number[]) => number, canRecover = true): Promise<Rig> {
+async function rig(next: (fed: readonly number[]) => number, canMove = true): Promise<Rig> {
   const device = createScriptedBackend({ samples: true })
   const host = createScriptedBackend()
   Object.assign(host.info, { description: 'the host' } satisfies Partial<BackendInfo>)
   device.next = next
   host.next = next
   const model = await loadModel(scriptedModelFile(), device, nodeEngineHost, {
-    recover: async () => {
-      if (!canRecover) throw new Error('nowhere to go')
+    nextBackend: async () => {
+      if (!canMove) throw new Error('nowhere to go')
       return host
     },
   })
@@ -147,8 +147,9 @@ describe('a device lost in mid-reply', () => {
     const failing = write(session, text('x'), {}, told => {
       if (told === 5) device.deviceFailure = LOST
     })
-    await expect(failing).rejects.toBe(LOST)
-    await expect(session.serialize()).rejects.toMatchObject({ code: 'session-lost' })
+    const why = { code: 'device-lost', message: expect.stringContaining('nowhere to go') }
+    await expect(failing).rejects.toMatchObject(why)
+    await expect(session.serialize()).rejects.toMatchObject(why)
     expect(moves).toEqual([])
   })
 
@@ -200,7 +201,7 @@ describe('events', () => {
     await write(session, text('x'), { maxTokens: 5 })
     device.deviceFailure = new EngineError('out-of-memory', 'no room')
     await model.evaluate([BOS, 5, 6])
-    await model.moveTo(host)
+    await model.move(host)
     expect(events.map(event => ({ kind: event.kind, cause: 'cause' in event ? event.cause : null }))).toEqual([
       { kind: 'moving', cause: 'evicted' },
       { kind: 'moved', cause: 'evicted' },
@@ -214,8 +215,12 @@ describe('events', () => {
     const session = model.createSession()
     await write(session, text('x'), { maxTokens: 5 })
     device.deviceFailure = LOST
-    for (let i = 0; i < 2; i++) await expect(session.serialize()).rejects.toBe(LOST)
-    expect(events.filter(event => event.kind === 'failed')).toEqual([{ kind: 'failed', error: LOST }])
+    const errors = await Promise.all([0, 1].map(() => session.serialize().catch((error: unknown) => error)))
+    expect(errors.at(-1)).toMatchObject({ code: 'session-busy' })
+    expect(events.map(({ kind }) => kind)).toEqual(['moving', 'failed'])
+    expect(events.at(-1)).toMatchObject({ error: errors[0] })
+    await expect(session.serialize()).rejects.toBe(errors[0])
+    expect(events).toHaveLength(2)
   })
 })
 
@@ -227,8 +232,8 @@ describe('a move on request', () => {
     await write(other, text('y'), { maxTokens: 10 })
     const pending: Promise<void>[] = []
     const result = await write(session, text('x'), {}, told => {
-      if (told === 20) pending.push(model.moveTo(host))
-      if (told === 80) pending.push(model.moveTo(device))
+      if (told === 20) pending.push(model.move(host))
+      if (told === 80) pending.push(model.move(device))
     })
     await Promise.all(pending)
     expect(result.tokens).toEqual(LINE)
@@ -249,7 +254,7 @@ describe('a move on request', () => {
     }
     const session = model.createSession()
     await write(session, text('x'), { maxTokens: 3 })
-    await expect(model.moveTo(host)).rejects.toMatchObject({ code: 'out-of-memory' })
+    await expect(model.move(host)).rejects.toMatchObject({ code: 'out-of-memory' })
     expect((await write(session, nothing)).tokens).toEqual(LINE.slice(3))
     expect(moves).toEqual([])
   })

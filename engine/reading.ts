@@ -1,0 +1,67 @@
+/**
+ * Reading tokens in chunks: the one place where a prompt is cut, a cancel is seen between two chunks, progress is told and
+ * the host's event loop gets its turn.
+ */
+import type { RunnerCapabilities, StateHandle, WantedLogits } from './backends/backend.ts'
+import { cancelled } from './errors.ts'
+import type { CancelSignal, MaybePromise, YieldToHost } from './host.ts'
+
+export interface ReadingOptions {
+  want: WantedLogits
+  /**
+   * Gets the logits: [T, V] of each chunk for 'all', once [1, V] of the last token for 'last'. A view that ends with the
+   * callback.
+   */
+  onLogits?: (logits: Float32Array, firstToken: number, tokenCount: number) => MaybePromise<void>
+  /** Tokens that the state has read, after each chunk. */
+  onProgress?: (tokensDone: number) => MaybePromise<void>
+  yieldToHost?: YieldToHost
+  signal?: CancelSignal
+}
+
+/** Where chunks go; `take` runs before anything else uses the device. */
+export interface ChunkReader {
+  readonly capabilities: Pick<RunnerCapabilities, 'chunkTokens'>
+  readChunk(
+    tokens: readonly number[],
+    want: WantedLogits,
+    take: (logits: Float32Array) => MaybePromise<void>,
+  ): Promise<void>
+}
+
+/** Throws what the chunks throw, and `cancelled`: what the state has read then is not told. */
+export async function readTokens(
+  reader: ChunkReader,
+  tokens: ArrayLike<number>,
+  { want, onLogits, onProgress, yieldToHost, signal }: ReadingOptions,
+): Promise<void> {
+  for (let first = 0; first < tokens.length; ) {
+    if (signal?.aborted) throw cancelled()
+    // A device may be lost between two chunks: the next one may have shorter ones.
+    const count = Math.min(reader.capabilities.chunkTokens(want), tokens.length - first)
+    const chunk = Array.from({ length: count }, (_, t) => tokens[first + t])
+    const start = first
+    first += count
+    const wanted = want === 'last' && first < tokens.length ? 'none' : want
+    await reader.readChunk(chunk, wanted, logits => onLogits?.(logits, start, count))
+    await onProgress?.(first)
+    await yieldToHost?.()
+  }
+}
+
+/** A bare runner as a place for chunks, for whoever has it to himself. */
+export function chunksOf(
+  runner: {
+    readonly capabilities: RunnerCapabilities
+    readChunk(state: StateHandle, tokens: ArrayLike<number>, want: WantedLogits): Promise<Float32Array | null>
+  },
+  state: StateHandle,
+): ChunkReader {
+  return {
+    capabilities: runner.capabilities,
+    async readChunk(tokens, want, take) {
+      const logits = await runner.readChunk(state, tokens, want)
+      if (logits) await take(logits)
+    },
+  }
+}
