@@ -107,8 +107,7 @@ export async function findAdapter({
 
 /** What `findAdapters` gives, found by another process that has the terminal to itself. */
 export async function listAdapters(): Promise<GpuAdapter[]> {
-  const env = { ...process.env, ELECTRON_RUN_AS_NODE: '1' }
-  const options = { env, timeout: LIST_TIMEOUT_MS, windowsHide: true }
+  const options = { timeout: LIST_TIMEOUT_MS, windowsHide: true }
   try {
     const { stdout } = await promisify(execFile)(process.execPath, [fileURLToPath(builtFile('list-adapters'))], options)
     return v.parse(v.array(gpuAdapterSchema), JSON.parse(stdout))

@@ -258,9 +258,15 @@ export class Gpu {
   /** Copies out what was copied to a staging buffer, when the device has come so far. */
   async readStaging(staging: GPUBuffer, bytes: number): Promise<ArrayBuffer> {
     await this.worked(staging.mapAsync(MAP_MODE_READ, 0, bytes))
-    const copy = staging.getMappedRange(0, bytes).slice(0)
-    staging.unmap()
-    return copy
+    try {
+      return staging.getMappedRange(0, bytes).slice(0)
+    } catch (error) {
+      // A runtime that allows no buffers from outside its heap: nothing can ever be read.
+      this.fail(engineError(error))
+      throw this.firstFailure
+    } finally {
+      staging.unmap()
+    }
   }
 
   /** Copies a buffer out. */
