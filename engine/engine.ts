@@ -198,6 +198,7 @@ class Model implements LoadedModel {
     const sessions = [...this.sessions]
     for (const session of sessions) session.dispose()
     this.turns.close()
+    this.sequences.close()
     this.watch.look()
     await Promise.allSettled([...sessions.map(session => session.idle()), ...this.evaluations, this.turns.idle()])
     await this.sequences.dispose()

@@ -24,6 +24,7 @@ import type { ModelSource } from './model/source.ts'
 import { checkStateShape } from './model/state-shape.ts'
 import { causeOf, type ModelEvents, type MoveCause } from './model-events.ts'
 import { chunksOf, readTokens } from './reading.ts'
+import { notLoaded } from './turns.ts'
 
 /** Gives a backend to go on with, which is freed when the model cannot be loaded there; rejects when there is none. */
 export type NextBackend = (failure: EngineError, options: NextBackendOptions) => Promise<Backend>
@@ -244,8 +245,13 @@ export class Sequences {
     this.goOn(to, 'asked', failure)
   }
 
-  async dispose(): Promise<void> {
+  /** A move that is under way is given up. */
+  close(): void {
     this.isDisposed = true
+  }
+
+  async dispose(): Promise<void> {
+    this.close()
     this.sequences.clear()
     await this.moving
     await this.place.runner.dispose()
@@ -266,6 +272,7 @@ export class Sequences {
     for (;;) {
       while (this.moving !== null) await this.options.watch.until(this.moving, signal)
       if (this.stranded !== null) throw this.stranded
+      if (this.isDisposed) throw notLoaded()
       const { runner } = this.place
       try {
         const states: StateHandle[] = []

@@ -236,6 +236,7 @@ class ScriptedDevice implements RunnerDevice<Slot> {
 
   private lose(): EngineError {
     this.backend.deviceFailure ??= scriptedLoss()
+    this.backend.states.clear()
     return this.backend.deviceFailure
   }
 
