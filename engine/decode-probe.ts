@@ -4,26 +4,12 @@
  */
 import { type Backend, GREEDY_ON_DEVICE, type Runner, type StateHandle } from './backends/backend.ts'
 import type { Clock } from './host.ts'
+import { firstLayers } from './model/first-layers.ts'
 import type { ModelSource } from './model/source.ts'
 
 const LAYERS = 2
 const TOKENS = 16
 const RUNS = 3
-
-/** The model cut after its first layers: every size but the layer count is its own. */
-export const firstLayers = (source: ModelSource, layerCount: number): ModelSource => ({
-  config: {
-    ...source.config,
-    layerCount: Math.min(layerCount, source.config.layerCount),
-    // The bounds are stored for all layers at once; without them a step does the same work.
-    useLowerBound: false,
-  },
-  name: source.name,
-  byteLength: source.byteLength,
-  tensors: () => source.tensors(),
-  tensor: name => source.tensor(name),
-  readTensor: (name, offset, length) => source.readTensor(name, offset, length),
-})
 
 /** Tokens a second of the best run. Throws what loading and decoding throw. */
 export async function probeDecode(backend: Backend, source: ModelSource, clock: Clock): Promise<number> {

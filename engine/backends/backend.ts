@@ -173,7 +173,7 @@ export interface Measurable {
  * [D] of a token, and the logits [V] of the last hidden state [D]. Throws `token-out-of-range`.
  */
 export interface Head {
-  embed(token: number): Float32Array
+  embed(token: number): Promise<Float32Array>
   logits(hidden: Float32Array): Promise<Float32Array>
 }
 

@@ -46,7 +46,7 @@ export async function createReferenceHead(source: ModelSource, options?: LoadOpt
   const weights = await readWeights(source, options)
   const { config } = source
   return {
-    embed(token) {
+    async embed(token) {
       checkTokenIds([token], config.vocabularySize)
       return embed(weights, [token], config.hiddenSize)
     },

@@ -4,9 +4,14 @@
  * See docs/adr/002-wasm-kernels.md for the layout and the figures behind it.
  */
 import { EngineError } from '../../errors.ts'
+import { decodeFloats } from '../../formats/read-tensors.ts'
+import { rowBytes } from '../../formats/tensor-types.ts'
 import type { Clock, SpawnThread, Thread } from '../../host.ts'
+import { firstLayers } from '../../model/first-layers.ts'
 import type { ModelSource } from '../../model/source.ts'
-import type { Backend, LoadOptions, Runner } from '../backend.ts'
+import { MODEL_NAMES } from '../../model/tensor-names.ts'
+import { checkTokenIds } from '../../model/token-ids.ts'
+import type { Backend, Head, LoadOptions, Runner } from '../backend.ts'
 import { DeviceRunner } from '../device-runner.ts'
 import { MAXIMUM_THREADS } from './kernels/memory-layout.ts'
 import { createMemory, instantiate, type KernelVariant } from './kernels.ts'
@@ -58,7 +63,7 @@ export async function createWasmBackend(options: WasmBackendOptions): Promise<Ba
     capabilities: WASM_CAPABILITIES,
     ops: createWasmOps(module, variant),
     async load(source, loadOptions = {}) {
-      const runner = await loadRunner(chosen, source, loadOptions, { ...options, threads })
+      const runner = new DeviceRunner(await loadDevice(chosen, source, loadOptions, { ...options, threads }))
       runners.add(runner)
       return runner
     },
@@ -69,15 +74,45 @@ export async function createWasmBackend(options: WasmBackendOptions): Promise<Ba
   }
 }
 
+export interface WasmHead extends Head {
+  dispose(): Promise<void>
+}
+
+/**
+ * Embedding and logits of a model on the same kernels, for a device that computes only what lies between. Holds the weights
+ * of these two alone. Throws as `createWasmBackend` and loading do.
+ */
+export async function createWasmHead(
+  options: WasmBackendOptions,
+  source: ModelSource,
+  loadOptions: LoadOptions = {},
+): Promise<WasmHead> {
+  const chosen = chooseKernels(options.kernels, options.kernel ?? 'auto', options.clock)
+  const threads = options.spawnThread === null ? 1 : options.threads
+  const { config } = source
+  const device = await loadDevice(chosen, firstLayers(source, 0), loadOptions, { ...options, threads })
+  const embedding = source.tensor(MODEL_NAMES.embedding)
+  const bytesPerRow = rowBytes(embedding.type, config.hiddenSize)
+  return {
+    async embed(token) {
+      checkTokenIds([token], config.vocabularySize)
+      const bytes = await source.readTensor(embedding.name, token * bytesPerRow, bytesPerRow)
+      return decodeFloats(embedding.type, bytes, config.hiddenSize, embedding.name)
+    },
+    logits: async hidden => device.logitsOf(hidden).slice(),
+    dispose: () => device.dispose(),
+  }
+}
+
 const threadsLabel = (threads: number, adjusts = false): string =>
   threads === 1 ? '1 thread' : `${adjusts ? 'up to ' : ''}${threads} threads`
 
-async function loadRunner(
+async function loadDevice(
   { module, variant }: ChosenKernels,
   source: ModelSource,
   options: LoadOptions,
   { threads: threadCount, adjustThreads = false, spawnThread, threadTimeoutMs, clock }: WasmBackendOptions,
-): Promise<Runner> {
+): Promise<WasmDevice> {
   const plan = planModelMemory(source, threadCount)
   let memory: WebAssembly.Memory
   try {
@@ -111,5 +146,5 @@ async function loadRunner(
       cause: error,
     })
   }
-  return new DeviceRunner(new WasmDevice(source.config, memory, kernels, plan, threads, clock, adjustThreads))
+  return new WasmDevice(source.config, memory, kernels, plan, threads, clock, adjustThreads)
 }

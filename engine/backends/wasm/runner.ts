@@ -41,6 +41,8 @@ export class WasmDevice implements RunnerDevice<number>, Measurable {
   private liveSlots = 0
   /** Where the next slot goes when none is free. */
   private end: number
+  /** Where `logitsOf` puts its input. */
+  private hiddenRow: number | null = null
   failure: EngineError | null = null
 
   constructor(
@@ -76,7 +78,7 @@ export class WasmDevice implements RunnerDevice<number>, Measurable {
   }
 
   createSlot(): number {
-    const address = this.freeSlots.pop() ?? this.addSlot()
+    const address = this.freeSlots.pop() ?? this.grow(this.slotBytes)
     this.slotFloats(address).fill(0)
     this.liveSlots++
     return address
@@ -132,6 +134,16 @@ export class WasmDevice implements RunnerDevice<number>, Measurable {
     const rowBytes = paddedRows(vocabularySize) * 4
     const { logits } = this.plan.scratch
     return tokens.map((_, t) => new Float32Array(this.memoryObject.buffer, logits + t * rowBytes, vocabularySize))
+  }
+
+  /** The logits [V], a view until the next call, of a last hidden state [D]: for a device loaded without layers. */
+  logitsOf(hidden: Float32Array): Float32Array {
+    this.hiddenRow ??= this.grow(Math.ceil(hidden.byteLength / 64) * 64)
+    new Float32Array(this.memoryObject.buffer, this.hiddenRow, hidden.length).set(hidden)
+    // An embedding of one row, which is token 0.
+    this.header[layout.MODEL_EMBEDDING / 4] = this.hiddenRow
+    this.header[layout.MODEL_EMBEDDING_TYPE / 4] = layout.EMBEDDING_F32
+    return this.decode(this.end, 0)
   }
 
   memory(): RunnerMemory {
@@ -212,23 +224,23 @@ export class WasmDevice implements RunnerDevice<number>, Measurable {
     }
   }
 
-  private addSlot(): number {
+  private grow(bytes: number): number {
     const address = this.end
-    const missing = address + this.slotBytes - this.memoryObject.buffer.byteLength
+    const missing = address + bytes - this.memoryObject.buffer.byteLength
     if (missing > 0) {
       try {
-        if (address + this.slotBytes > MAXIMUM_MEMORY_BYTES) throw new RangeError('32-bit addresses are used up')
+        if (address + bytes > MAXIMUM_MEMORY_BYTES) throw new RangeError('32-bit addresses are used up')
         this.memoryObject.grow(Math.ceil(missing / PAGE_BYTES))
       } catch (cause) {
         throw new EngineError('out-of-memory', 'There is no memory for another conversation.', {
-          expected: `${this.slotBytes} bytes`,
+          expected: `${bytes} bytes`,
           actual: `${this.liveSlots} conversations are open`,
           remedy: 'Close some conversations.',
           cause,
         })
       }
     }
-    this.end = address + this.slotBytes
+    this.end = address + bytes
     return address
   }
 
