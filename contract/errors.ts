@@ -33,7 +33,6 @@ export const ENGINE_CODES = [
   'out-of-memory',
   'session-not-found',
   'session-busy',
-  'session-lost',
   'model-not-loaded',
   'cancelled',
   'invalid-argument',

@@ -18,6 +18,9 @@ interface Request {
   reject(error: unknown): void
 }
 
+/** Steps of some sequences in a row, where the device has no room for all that write. */
+const MAX_PAGE_STEPS = 16
+
 export class DecodeQueue {
   private readonly sequences: Pick<Sequences, 'capabilities' | 'decode'>
   private readonly turns: Pick<Turns, 'exclusive'>
@@ -25,6 +28,8 @@ export class DecodeQueue {
   private waiting: Request[] = []
   private isScheduled = false
   private writers = 0
+  /** The sequences served last, and how often in a row. */
+  private page = { sequences: new Set<Sequence>(), steps: 0 }
 
   constructor(
     sequences: Pick<Sequences, 'capabilities' | 'decode'>,
@@ -83,11 +88,29 @@ export class DecodeQueue {
     const most = Math.min(batch, residentStates)
     // Writers ask one after another within one turn of the event loop: after it all of them are here.
     if (most > 1 && this.waiting.length < Math.min(this.writers, most)) await this.yieldToHost()
+    const goOn = this.writers > residentStates ? await this.takePage() : []
     this.isScheduled = false
-    const requests = this.waiting.splice(0, most)
+    const requests = goOn.length > 0 ? goOn : this.waiting.splice(0, most)
+    if (goOn.length === 0) this.page = { sequences: new Set(requests.map(({ sequence }) => sequence)), steps: 1 }
     if (this.waiting.length > 0) this.schedule()
     if (requests.length > 1 && (await this.serveTogether(requests))) return
     for (const request of requests) await this.serveAlone(request)
+  }
+
+  /**
+   * More write than the device has states for, and every change copies states out and in: those that are there go on for
+   * some steps. Empty: it is the others' turn.
+   */
+  private async takePage(): Promise<Request[]> {
+    const { page } = this
+    const isOfPage = ({ sequence }: Request): boolean => page.sequences.has(sequence)
+    if (page.steps >= MAX_PAGE_STEPS || page.sequences.size === 0) return []
+    // They ask for their next token within one turn of the event loop.
+    if (!this.waiting.some(isOfPage)) await this.yieldToHost()
+    page.steps++
+    const requests = this.waiting.filter(isOfPage)
+    this.waiting = this.waiting.filter(request => !isOfPage(request))
+    return requests
   }
 
   /** false: none was served. One of them was refused or cancelled, or the backend has failed: each learns it by itself. */

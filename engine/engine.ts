@@ -9,7 +9,7 @@ import { EngineError } from './errors.ts'
 import { type EvaluateOptions, type Evaluation, evaluateTokens } from './evaluate.ts'
 import type { GgufModel } from './formats/gguf.ts'
 import type { Clock, CreateSha256, YieldToHost } from './host.ts'
-import { stateBytes } from './model/config.ts'
+import { bytesPerState } from './model/config.ts'
 import { type ModelEventListener, ModelEvents } from './model-events.ts'
 import { type LoadedRunner, type NextBackend, Sequences } from './sequences.ts'
 import { RecurrentSession, type Session, type SessionContext } from './session.ts'
@@ -173,7 +173,7 @@ class Model implements LoadedModel {
     return {
       ...this.sequences.memory,
       sessionCount: this.sessions.size,
-      bytesPerState: stateBytes(this.file.config),
+      bytesPerState: bytesPerState(this.file.config),
       place: this.sequences.capabilities.memoryPlace,
     }
   }

@@ -32,7 +32,6 @@ export const ENGINE_ERROR_CODES = [
   'out-of-memory',
   'session-not-found',
   'session-busy',
-  'session-lost',
   'model-not-loaded',
   'cancelled',
   'invalid-argument',

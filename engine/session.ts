@@ -10,7 +10,7 @@ import { readTokens } from './reading.ts'
 import { ReplyText } from './reply-text.ts'
 import { deviceSampling } from './sampling/device-sampling.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling/sampler.ts'
-import type { Sequence } from './sequences.ts'
+import type { Mark, Sequence } from './sequences.ts'
 import { type InputModel, type PreparedInput, prepareInput, type SessionInput } from './session-input.ts'
 import { type Position, SessionPosition } from './session-position.ts'
 import type { SessionSnapshot } from './state/state-file.ts'
@@ -210,12 +210,13 @@ export class RecurrentSession implements Session {
     let logits = before.logits
     if (feed.length > 0) {
       const sequence = startsOver ? sequences.create() : this.sequence
-      const mark = await turns.exclusive(() => sequences.mark(sequence))
+      let mark: Mark | null = null
       try {
+        mark = await turns.exclusive(() => sequences.mark(sequence), run.signal)
         logits = await this.readAll(sequence, feed, run.signal, tell)
       } catch (error) {
         if (startsOver) sequences.release(sequence)
-        else sequences.goBack(sequence, mark)
+        else if (mark !== null) sequences.goBack(sequence, mark)
         if (error instanceof EngineError && error.code === 'cancelled' && run.signal.aborted) return false
         throw error
       }

@@ -142,4 +142,4 @@ export function checkConfig(config: ModelConfig): void {
 }
 
 /** Bytes of one conversation's recurrent state, L x E float32: 96 KiB for the 370M model. */
-export const stateBytes = (config: ModelConfig): number => config.layerCount * config.stateWidth * 4
+export const bytesPerState = (config: ModelConfig): number => config.layerCount * config.stateWidth * 4

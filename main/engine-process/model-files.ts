@@ -9,7 +9,7 @@ import { tokenizerMetadata } from '../../engine/formats/folder-tokenizer.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { elementCount, modelTensors } from '../../engine/formats/model-tensors.ts'
 import type { CancelSignal } from '../../engine/host.ts'
-import { type ModelConfig, parseHuggingFaceConfig, stateBytes } from '../../engine/model/config.ts'
+import { bytesPerState, type ModelConfig, parseHuggingFaceConfig } from '../../engine/model/config.ts'
 import { UPSTREAM } from '../../engine/model/tensor-names.ts'
 import { convertedFile } from './conversion-cache.ts'
 import { nodeEngineHost } from './engine-host.ts'
@@ -97,7 +97,7 @@ const sizes = (config: ModelConfig) => ({
   layerCount: config.layerCount,
   intermediateSize: config.intermediateSize,
   trainingContextLength: config.trainingContextLength,
-  stateBytes: stateBytes(config),
+  stateBytes: bytesPerState(config),
 })
 
 async function weightFileBytes(path: string, names: string[]): Promise<number> {

@@ -8,7 +8,7 @@ import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
 import { benchModel, rateOf } from '../../engine/bench.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
-import { stateBytes } from '../../engine/model/config.ts'
+import { bytesPerState } from '../../engine/model/config.ts'
 import { chunksOf, readTokens } from '../../engine/reading.ts'
 import type { GenerationEvent, SessionInput } from '../../engine/session.ts'
 import { benchHost } from '../../main/engine-process/bench-service.ts'
@@ -86,7 +86,7 @@ async function speed(file: GgufModel): Promise<Speed> {
     description,
     threads: backend.info.threads,
     fileBytes: file.byteLength,
-    stateBytes: stateBytes(file.config),
+    stateBytes: bytesPerState(file.config),
     emptyRssBytes,
   }
 }

@@ -210,6 +210,19 @@ describe('a device with room for one state', () => {
     await model.dispose()
   })
 
+  it('serves two that write at the same time 16 tokens at a time: every change is two copies', async () => {
+    const device = createScriptedBackend({ isDevice: true, residentStates: 1 })
+    device.next = () => id('a')
+    const model = await loadModel(FILE, device, host)
+    const sessions = [model.createSession(), model.createSession()]
+    const results = await Promise.all(sessions.map(session => write(session, text('x'), { maxTokens: 64 })))
+    expect(results.map(({ tokens }) => tokens.length)).toEqual([64, 64])
+    const imports = device.calls.filter(name => name === 'importState').length
+    expect(imports).toBeGreaterThan(2)
+    expect(imports).toBeLessThanOrEqual((2 * 64) / 16 + 2)
+    await model.dispose()
+  })
+
   it('clones, writes again from a saved state, and evaluates in between', async () => {
     const device = createScriptedBackend({ isDevice: true, residentStates: 1 })
     device.next = next

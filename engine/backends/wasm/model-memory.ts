@@ -4,7 +4,7 @@
  */
 import { EngineError } from '../../errors.ts'
 import { rowBytes } from '../../formats/tensor-types.ts'
-import { type ModelConfig, stateBytes } from '../../model/config.ts'
+import { bytesPerState, type ModelConfig } from '../../model/config.ts'
 import type { ModelSource, TensorType } from '../../model/source.ts'
 import { MODEL_NAMES } from '../../model/tensor-names.ts'
 import * as layout from './kernels/memory-layout.ts'
@@ -131,7 +131,7 @@ export function planModelMemory(source: ModelSource, threads: number): ModelMemo
   space.end = Math.max(space.end, loading.end)
   const scratchBytes = space.end - scratchStart
 
-  if (space.end + stateBytes(config) > MAXIMUM_MEMORY_BYTES) {
+  if (space.end + bytesPerState(config) > MAXIMUM_MEMORY_BYTES) {
     throw new EngineError('out-of-memory', 'The model is too large for the WebAssembly engine.', {
       expected: `at most ${MAXIMUM_MEMORY_BYTES} bytes`,
       actual: `${weightBytes} bytes of weights and ${scratchBytes} bytes of working memory`,

@@ -4,7 +4,7 @@
  */
 import { EngineError } from '../../errors.ts'
 import type { Clock, Thread } from '../../host.ts'
-import { type ModelConfig, stateBytes } from '../../model/config.ts'
+import { bytesPerState, type ModelConfig } from '../../model/config.ts'
 import type { BackendCapabilities, Measurable, RunnerCapabilities, RunnerMemory, WantedLogits } from '../backend.ts'
 import type { RunnerDevice } from '../device-runner.ts'
 import { ALL_OPS } from '../ops.ts'
@@ -63,7 +63,7 @@ export class WasmDevice implements RunnerDevice<number>, Measurable {
     this.threadChoice = adjustsThreads ? new ThreadChoice(1 + threads.length) : null
     this.header = new Int32Array(memory.buffer, 0, layout.HEADER_BYTES / 4)
     this.logits = new Float32Array(memory.buffer, plan.scratch.logits, config.vocabularySize)
-    this.slotBytes = Math.ceil(stateBytes(config) / 64) * 64
+    this.slotBytes = Math.ceil(bytesPerState(config) / 64) * 64
     this.end = plan.totalBytes
     this.capabilities = {
       ...WASM_CAPABILITIES,

@@ -3,7 +3,7 @@
  * tokens ahead with sampling on the device. Computes nothing itself.
  */
 import { EngineError } from '../../errors.ts'
-import { type ModelConfig, stateBytes } from '../../model/config.ts'
+import { bytesPerState, type ModelConfig } from '../../model/config.ts'
 import type { ModelSource } from '../../model/source.ts'
 import {
   type BackendCapabilities,
@@ -129,7 +129,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
       samples: { penaltyWindow: MAX_DEVICE_PENALTY_WINDOW, logitBias: false },
       chunkTokens: want => (want === 'all' ? logitsTokens(config, chunkTokens) : chunkTokens),
       memoryPlace: 'gpu',
-      copyCostMs: COPY_WAIT_MS + stateBytes(config) / COPY_BYTES_PER_MS,
+      copyCostMs: COPY_WAIT_MS + bytesPerState(config) / COPY_BYTES_PER_MS,
     }
   }
 
@@ -142,7 +142,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
     let buffer: GPUBuffer | null = null
     try {
       return await this.gpu.checked(() => {
-        buffer = this.gpu.buffer('state', stateBytes(this.config), STORAGE)
+        buffer = this.gpu.buffer('state', bytesPerState(this.config), STORAGE)
         return buffer
       })
     } catch (error) {
@@ -157,12 +157,12 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
 
   copySlot(from: GPUBuffer, to: GPUBuffer): void {
     const encoder = this.gpu.device.createCommandEncoder()
-    encoder.copyBufferToBuffer(from, 0, to, 0, stateBytes(this.config))
+    encoder.copyBufferToBuffer(from, 0, to, 0, bytesPerState(this.config))
     this.gpu.submit(encoder)
   }
 
   async readSlot(slot: GPUBuffer): Promise<Float32Array> {
-    return new Float32Array(await this.gpu.read(slot, 0, stateBytes(this.config)))
+    return new Float32Array(await this.gpu.read(slot, 0, bytesPerState(this.config)))
   }
 
   writeSlot(slot: GPUBuffer, values: Float32Array): void {
@@ -176,7 +176,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
     gpu.write(scratch.tokens, 0, Uint32Array.from(tokens))
     this.writeChunk(count)
     const encoder = gpu.device.createCommandEncoder()
-    const bytes = stateBytes(this.config)
+    const bytes = bytesPerState(this.config)
     encoder.copyBufferToBuffer(buffer, 0, scratch.ring, 0, bytes)
     gpu.encode(encoder, commandsFor(lists.prefill, count))
     encoder.copyBufferToBuffer(scratch.ring, 0, buffer, 0, bytes)
@@ -213,7 +213,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
     const { gpu, scratch, lists } = this
     if (lists.decode === null || lists.decodeHead === null) return [(await this.readChunk(buffer, [token], 'last'))!]
     gpu.write(scratch.step, 0, Uint32Array.of(0, token))
-    const bytes = stateBytes(this.config)
+    const bytes = bytesPerState(this.config)
     const encoder = gpu.device.createCommandEncoder()
     encoder.copyBufferToBuffer(buffer, 0, scratch.ring, 0, bytes)
     gpu.encode(encoder, lists.decode)
@@ -225,7 +225,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
   async decodeAhead(buffer: GPUBuffer, start: number | Float32Array, options: DecodeAheadOptions): Promise<number> {
     checkDeviceSampling(options, this.config.vocabularySize)
     const { gpu, scratch, lists } = this
-    const bytes = stateBytes(this.config)
+    const bytes = bytesPerState(this.config)
     this.writeSampling(options.sampling)
     gpu.write(scratch.step, 0, Uint32Array.of(0, typeof start === 'number' ? start : 0))
     const fill = gpu.device.createCommandEncoder()
@@ -306,7 +306,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
   /** One token through the prefill kernels, between the ring's slots. Slot 0 is where they work. */
   private encodeUnfused(encoder: GPUCommandEncoder, sample: Command[], position: number): void {
     const { gpu, scratch, lists } = this
-    const bytes = stateBytes(this.config)
+    const bytes = bytesPerState(this.config)
     this.writeChunk(1)
     const [from, to] = [position % RING, (position + 1) % RING]
     encoder.copyBufferToBuffer(scratch.step, 4, scratch.tokens, 0, 4)
@@ -394,7 +394,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
     const madeBytes = this.made.reduce((sum, buffer) => sum + buffer.size, 0)
     return {
       weightBytes: this.weights.bytes,
-      bytesOfAllStates: liveSlots * stateBytes(this.config),
+      bytesOfAllStates: liveSlots * bytesPerState(this.config),
       scratchBytes: madeBytes - this.weights.bytes,
     }
   }
