@@ -1,8 +1,7 @@
 /** Options that several commands share, and how their values are read. Ranges are those of contract/words. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { BackendChoice, BackendRequest } from '../../contract/words/backend.ts'
-import type { Sampling } from '../../contract/words/sampling.ts'
-import { DEFAULT_CHAT_SAMPLING } from '../services/chats/chats.ts'
+import { DEFAULT_CHAT_SAMPLING, type Sampling } from '../../contract/words/sampling.ts'
 
 export interface BackendOptions {
   backend: BackendChoice

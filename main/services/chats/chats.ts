@@ -8,7 +8,12 @@ import type { Chat, ChatEvent, ChatMessage, ChatSummary } from '../../../contrac
 import type { GenerationEvent, SessionInput } from '../../../contract/engine/session.ts'
 import { TernError, toErrorData } from '../../../contract/errors.ts'
 import type { AbortSignalLike } from '../../../contract/rpc.ts'
-import type { FinishReason, GenerationStats, Sampling } from '../../../contract/words/sampling.ts'
+import {
+  DEFAULT_CHAT_SAMPLING,
+  type FinishReason,
+  type GenerationStats,
+  type Sampling,
+} from '../../../contract/words/sampling.ts'
 import type { EngineConnection } from '../../host/supervisor.ts'
 import { createAppendBatch } from './append-batch.ts'
 import type { ChatStore, SnapshotPoint, StoredChat } from './chat-store.ts'
@@ -29,19 +34,6 @@ export interface Chats {
   continue(chatId: string, sampling?: Sampling): void
   /** The whole chat at once, then its changes until `signal` fires or the chat is deleted. */
   watch(chatId: string, emit: (event: ChatEvent) => void, signal: AbortSignalLike): Promise<void>
-}
-
-/**
- * What reads best on a small model, by trying. No repetition penalty: it counts the words of the question too, and pushes
- * the right answer away ("The capital of French ..."); a light frequency penalty is enough against loops.
- */
-export const DEFAULT_CHAT_SAMPLING: Sampling = {
-  temperature: 0.4,
-  topP: 0.95,
-  minP: 0.1,
-  frequencyPenalty: 0.1,
-  penaltyWindow: 256,
-  maxTokens: 1024,
 }
 
 /** Sessions kept alive in the engine process; the chats beyond them live as snapshots. */
