@@ -51,7 +51,9 @@ export interface WritingRequest {
 /** What came of it so far; also there when `write` throws. */
 export interface WritingFigures {
   generatedTokens: number
+  /** An end token counts when it is the first. */
   firstTokenMs: number | null
+  /** Of those generated: an end token is none. */
   lastTokenMs: number
 }
 
@@ -204,12 +206,13 @@ export class Writing {
   private offer(token: number): SampledTokenUse {
     const { reply, sampler } = this.request
     const { figures, stopPoint } = this
-    figures.lastTokenMs = this.context.clock.nowMs()
-    figures.firstTokenMs ??= figures.lastTokenMs
+    const nowMs = this.context.clock.nowMs()
+    figures.firstTokenMs ??= nowMs
     if (this.context.config.eosTokenIds.includes(token)) {
       this.end = 'end-of-text'
       return 'drop'
     }
+    figures.lastTokenMs = nowMs
     figures.generatedTokens++
     const piece = reply.push(token)
     if (piece.stopped) {

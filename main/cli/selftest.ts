@@ -83,8 +83,8 @@ export async function selfTest(options: SelfTestOptions, context: CommandContext
 
 function verdict({ cases, failures }: Check): string {
   if (cases === 0) return 'skipped'
-  if (failures.length === 0) return `equal${cases > 1 ? ` in ${cases} cases` : ''}`
-  return `${failures.length} of ${cases} ${cases > 1 ? 'cases differ' : 'differs'}`
+  if (failures.length === 0) return cases > 1 ? `equal in ${cases} cases` : 'passed'
+  return cases > 1 ? `${failures.length} of ${cases} cases differ` : 'failed'
 }
 
 function details(failures: string[]): string {

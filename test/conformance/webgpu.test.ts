@@ -197,7 +197,7 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
       device.queue.writeBuffer(device.createBuffer({ size: 16, usage: 0x8 }), 64, new Uint32Array(4))
       // The device reports it when it has time.
       await device.queue.onSubmittedWorkDone()
-      await new Promise(resolve => setTimeout(resolve, 50))
+      while (runner.failure === null) await nodeEngineHost.yieldToHost()
       expect(await codeOf(readLast(runner, state, TOKENS))).toBe('backend-failed')
       expect(runner.failure).toMatchObject({ code: 'backend-failed' })
       expect(await codeOf(decodeOne(runner, state, 1))).toBe('backend-failed')
@@ -259,6 +259,31 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
         await backend.dispose()
       }
       await wasm.dispose()
+    })
+  })
+
+  describe('a state that does not fit', () => {
+    it('is refused by itself: the device and the other states live on', async () => {
+      const { backend, device } = await createTestWebGpu()
+      const runner = await backend.load(randomModel({ seed: 0x51a7e }))
+      const state = await runner.createState()
+      const first = await readLast(runner, state, TOKENS)
+      const { values } = await runner.exportState(state)
+      const { popErrorScope } = device
+      let isFull = true
+      device.popErrorScope = async () => {
+        const error = await popErrorScope.call(device)
+        return isFull ? (new GPUOutOfMemoryError('no room for a buffer') as unknown as GPUError) : error
+      }
+      expect(await codeOf(runner.createState())).toBe('out-of-memory')
+      expect(await codeOf(runner.cloneState(state))).toBe('out-of-memory')
+      isFull = false
+      expect(runner.failure).toBeNull()
+      expect(runner.memory().bytesOfAllStates).toBe(values.byteLength)
+      expect(firstBitDifference((await runner.exportState(state)).values, values)).toBe(-1)
+      const other = await runner.createState()
+      expect(firstBitDifference(await readLast(runner, other, TOKENS), first)).toBe(-1)
+      await backend.dispose()
     })
   })
 

@@ -352,15 +352,36 @@ describe('ends', () => {
   })
 
   it('gives figures with units', async () => {
+    // Reading a chunk takes 30 ms and a step 20 ms: five of them, the last for the end token.
+    let nowMs = 5000
+    backend.beforeStep = () => {
+      nowMs += backend.steps === 0 && nowMs === 5000 ? 30 : 20
+    }
     backend.next = reply(3, characters('abcd'))
-    const session = model.createSession()
-    const { events } = await generate(session, text('xy'))
-    const last = events.at(-1)
-    expect(last).toMatchObject({ kind: 'finish', stats: { promptTokens: 3, generatedTokens: 4 } })
-    const stats = last?.kind === 'finish' ? last.stats : null
-    expect(stats!.ttftMs).toBeGreaterThan(0)
-    expect(stats!.prefillTokensPerSecond).toBeGreaterThan(0)
-    expect(stats!.decodeTokensPerSecond).toBeGreaterThan(0)
+    const timed = await loadModel(scriptedModelFile(), backend, { ...nodeEngineHost, clock: { nowMs: () => nowMs } })
+    const figures = async (input: SessionInput, sampling: SamplingOptions) => {
+      const { events } = await generate(session, input, sampling)
+      const last = events.at(-1)
+      return last?.kind === 'finish' ? last.stats : null
+    }
+    const session = timed.createSession()
+    expect(await figures(text('xy'), {})).toEqual({
+      promptTokens: 3,
+      generatedTokens: 4,
+      ttftMs: 30,
+      prefillTokensPerSecond: 100,
+      // Three tokens after the first; the step that gave the end token is none of them.
+      decodeTokensPerSecond: 50,
+    })
+    // One token is no rate.
+    backend.next = () => id('a')
+    expect(await figures(text('z'), { maxTokens: 1 })).toEqual({
+      promptTokens: 1,
+      generatedTokens: 1,
+      ttftMs: 20,
+      prefillTokensPerSecond: null,
+      decodeTokensPerSecond: null,
+    })
   })
 })
 
@@ -534,7 +555,7 @@ describe('several sessions', () => {
     backend.next = () => id('a')
     const session = model.createSession()
     const running = generate(session, text('x'))
-    await new Promise(resolve => setTimeout(resolve, 5))
+    while (session.tokenCount < 3) await nodeEngineHost.yieldToHost()
     await model.dispose()
     expect((await running).reason).toBe('cancelled')
     expect(await codeOf(generate(session, nothing))).toBe('session-not-found')
