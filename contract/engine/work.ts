@@ -11,6 +11,8 @@ export const workPart = {
       params: v.object({
         input: v.string(),
         output: v.string(),
+        /** false: fails where a file of this name is there, at the beginning or at the end. */
+        replace: v.optional(v.boolean(), false),
         packing: v.picklist(['tq1_0', 'tq2_0']),
       }),
       event: v.variant('kind', [
@@ -25,7 +27,7 @@ export const workPart = {
           v.object({ kind: v.literal('text'), text: v.string() }),
           v.object({ kind: v.literal('tokens'), tokens: tokenIds }),
         ]),
-        saveLogitsPath: v.optional(v.string()),
+        saveLogits: v.optional(v.object({ path: v.string(), replace: v.optional(v.boolean(), false) })),
       }),
       event: v.variant('kind', [
         v.object({ kind: v.literal('progress'), tokensDone: count, tokensTotal: count }),

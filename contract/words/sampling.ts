@@ -2,6 +2,9 @@
 import * as v from 'valibot'
 import { count, fraction } from './numbers.ts'
 
+/** Of one request. */
+export const MAX_STOP_STRINGS = 64
+
 /** All optional: what is left out takes the model's or the engine's default. */
 export const samplingSchema = v.object({
   /** 0 is greedy. */
@@ -19,7 +22,7 @@ export const samplingSchema = v.object({
   /** The last tokens that penalties look at; 0 is all. */
   penaltyWindow: v.optional(count),
   seed: v.optional(count),
-  stop: v.optional(v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.maxLength(64))),
+  stop: v.optional(v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.maxLength(MAX_STOP_STRINGS))),
   /** Token id to bias added to its logit. */
   logitBias: v.optional(v.array(v.tuple([count, v.number()]))),
   maxTokens: v.optional(count),

@@ -1,12 +1,12 @@
 /** `tern bench`: how fast this machine decodes and reads, for a published shape or a file. */
 import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { StreamEvent } from '../../contract/rpc.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
-import { follow } from './model.ts'
-import { addBackendOptions, type BackendOptions, backendRequest, positiveCount } from './options.ts'
+import { absolutePath } from './input-files.ts'
+import { endedWithout, follow } from './model.ts'
+import { addBackendOptions, type BackendOptions, backendRequest, number, somePath } from './options.ts'
 import { formatBytes, formatMs, formatRate, startProgress, table, writeJson } from './terminal.ts'
 
 interface BenchOptions extends BackendOptions {
@@ -16,6 +16,10 @@ interface BenchOptions extends BackendOptions {
   json?: true
 }
 type Result = Extract<StreamEvent<EngineApi, 'bench'>, { kind: 'done' }>
+
+/** A run of so many takes hours; the ids of all of them are made beforehand. */
+const MAX_BENCH_TOKENS = 1_000_000
+const benchTokens = number(1, MAX_BENCH_TOKENS, { integer: true })
 
 const EXAMPLES = `
 decodeTokensPerSecond and prefillTokensPerSecond are those of the whole model; memoryReadBytesPerSecond is what the same
@@ -33,10 +37,10 @@ export function defineBench(program: Command, run: (options: BenchOptions) => Pr
     .command('bench')
     .summary('measure speed')
     .description('Measures decode and prefill speed, memory and load time.')
-    .option('--shape <shape>', '370M, 1.3B, 2.7B, or a GGUF file or Hugging Face folder', '370M')
+    .option('--shape <shape>', '370M, 1.3B, 2.7B, or a GGUF file or Hugging Face folder', somePath, '370M')
   addBackendOptions(command)
-    .option('--decode-tokens <n>', 'tokens to decode', positiveCount)
-    .option('--prefill-tokens <n>', 'tokens to read', positiveCount)
+    .option('--decode-tokens <n>', 'tokens to decode', benchTokens)
+    .option('--prefill-tokens <n>', 'tokens to read', benchTokens)
     .option(
       '--json',
       'one JSON object on stdout: {decodeTokensPerSecond, prefillTokensPerSecond, bytesReadPerToken, memoryReadBytesPerSecond, peakRssBytes, loadMs}',
@@ -54,7 +58,7 @@ function shapeOf(given: string): string {
   if (/^[\d.]+[KMB]$/.test(name) && !existsSync(given)) {
     throw new UsageError(`No shape ${given}: give one of ${PUBLISHED_SHAPES.join(', ')}, or a path.`)
   }
-  return resolve(given)
+  return absolutePath(given)
 }
 
 export async function bench(options: BenchOptions, context: CommandContext): Promise<number> {
@@ -86,7 +90,7 @@ export async function bench(options: BenchOptions, context: CommandContext): Pro
     progress.end()
     await engine.close()
   }
-  if (result === undefined) throw new Error('The engine ended the measurement without a result.')
+  if (result === undefined) throw endedWithout('a result')
 
   const { kind: _, ...figures } = result
   if (json) writeJson(terminal, figures)

@@ -12,12 +12,12 @@ import { type CommandContext, type EngineConnection, UsageError } from './comman
 import { convert, defineConvert } from './convert.ts'
 import { defineEval, evaluate } from './eval.ts'
 import { defineInfo, info } from './info.ts'
-import { watchInterrupts } from './interrupts.ts'
+import { cancelled, watchInterrupts } from './interrupts.ts'
 import { reportError } from './report-error.ts'
 import { defineRun, run } from './run.ts'
 import { defineSelfTest, selfTest } from './selftest.ts'
 import { defineServe, serve } from './serve.ts'
-import type { Terminal } from './terminal.ts'
+import { printable, type Terminal, warn } from './terminal.ts'
 
 const EXAMPLES = `
 Examples:
@@ -33,8 +33,6 @@ TERN_DEBUG=1 shows where an error came from. NO_COLOR is respected.
 
 /** Columns: longer lines are hard to read. */
 const HELP_WIDTH = 110
-
-const CANCELLED = new TernError({ code: 'cancelled', message: 'Cancelled.' })
 
 export interface MainOptions {
   /** Sees to compiled kernels: quick when they are there. */
@@ -63,16 +61,16 @@ export async function main(argv: readonly string[], options: MainOptions = {}): 
   })
   try {
     await program.parseAsync(argv, { from: 'user' })
-    return exitCode
+    return interrupts.hasOutputFailed ? 1 : exitCode
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     if (interrupts.signal.aborted) {
-      // Whoever closed the pipe (exit code 0) does not want to hear of it.
-      if (interrupts.exitCode !== 0) reportError(CANCELLED, context)
+      // Whoever closed the pipe does not want to hear of it, and a failed output was told.
+      if (interrupts.exitCode > 1) reportError(cancelled(), context)
       return interrupts.exitCode
     }
     if (error instanceof UsageError) {
-      terminal.stderr.write(`tern: ${error.message}\n`)
+      warn(terminal, error.message)
       return 2
     }
     reportError(error, context)
@@ -89,7 +87,7 @@ function createProgram(context: CommandContext, setExitCode: (code: number) => v
     .configureHelp({ helpWidth: Math.min(context.terminal.stdout.columns ?? HELP_WIDTH, HELP_WIDTH) })
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help of a command')
-    .configureOutput({ outputError: (message, write) => write(message.replace(/^error: /, 'tern: ')) })
+    .configureOutput({ outputError: (message, write) => write(printable(message.replace(/^error: /, 'tern: '))) })
     .showHelpAfterError('Try "tern --help", or "tern help <command>".')
     .addHelpText('after', EXAMPLES)
     .exitOverride()

@@ -1,11 +1,10 @@
 /** `tern convert`: a Hugging Face folder to one GGUF file. */
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import { TernError } from '../../contract/errors.ts'
 import type { CommandContext } from './command-context.ts'
-import { follow } from './model.ts'
-import { formatBytes, formatMs, startProgress, writeJson } from './terminal.ts'
+import { follow, modelPath } from './model.ts'
+import { somePath } from './options.ts'
+import { outputPath } from './output-files.ts'
+import { formatBytes, formatMs, printable, startProgress, writeJson } from './terminal.ts'
 
 interface ConvertOptions {
   packing: 'tq1_0' | 'tq2_0'
@@ -32,8 +31,8 @@ export function defineConvert(
     .command('convert')
     .summary('make a GGUF file from a Hugging Face folder')
     .description('Converts a MatMul-free checkpoint from Hugging Face into one GGUF file.')
-    .argument('<in>', 'folder of the checkpoint')
-    .argument('<out>', 'GGUF file to write')
+    .argument('<in>', 'folder of the checkpoint', somePath)
+    .argument('<out>', 'GGUF file to write', somePath)
     .addOption(
       new Option(
         '--packing <type>',
@@ -56,14 +55,8 @@ export async function convert(
 ): Promise<number> {
   const { terminal } = context
   context.wantsJson = options.json === true
-  const outputPath = resolve(output)
-  if (existsSync(outputPath) && !options.force) {
-    throw new TernError({
-      code: 'invalid-argument',
-      message: `${output} exists already.`,
-      remedy: 'Choose another name, or replace it with --force.',
-    })
-  }
+  const inputPath = modelPath(input)
+  const path = await outputPath(output, [inputPath])
 
   // Converting computes nothing: no kernels needed.
   const engine = await context.connectEngine('reference')
@@ -74,7 +67,7 @@ export async function convert(
     await follow(
       engine.client,
       'convert',
-      { input: resolve(input), output: outputPath, packing: options.packing },
+      { input: inputPath, output: path, packing: options.packing, replace: options.force === true },
       event => {
         if (event.kind === 'progress') progress.update(event.fraction, event.tensor)
         else outputBytes = event.outputBytes
@@ -87,7 +80,7 @@ export async function convert(
     await engine.close()
   }
   const convertMs = performance.now() - startedAtMs
-  if (options.json) writeJson(terminal, { output: outputPath, outputBytes, packing: options.packing, convertMs })
-  else terminal.stdout.write(`${output}: ${formatBytes(outputBytes)} in ${formatMs(convertMs)}\n`)
+  if (options.json) writeJson(terminal, { output: path, outputBytes, packing: options.packing, convertMs })
+  else terminal.stdout.write(`${printable(output)}: ${formatBytes(outputBytes)} in ${formatMs(convertMs)}\n`)
   return 0
 }

@@ -1,24 +1,23 @@
 /** `tern eval --prompts`: which of a file's prompts the model answers as their rules ask, several conversations at a time. */
-import { readFile, stat, writeFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import type { EngineApi } from '../../contract/engine-api.ts'
-import { TernError } from '../../contract/errors.ts'
 import type { Client } from '../../contract/rpc.ts'
 import type { TemplateMessage } from '../../contract/words/message.ts'
 import type { Sampling } from '../../contract/words/sampling.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
 import { generateReply } from './generation.ts'
-import { loadModel } from './model.ts'
+import { absolutePath, readInputFile } from './input-files.ts'
+import { loadModel, modelPath } from './model.ts'
 import { asksForSampling, type ModelOptions, type SamplingOptions, samplingOf } from './options.ts'
+import { type OutputFile, openOutput, outputPath } from './output-files.ts'
 import { type AnsweredPrompt, type PromptResults, promptJson, promptPage, promptTable } from './prompt-results.ts'
 import { brokenRule, type Prompt, parsePrompts } from './prompt-set.ts'
-import { fileError } from './run.ts'
-import { dim, formatBytes, startProgress, writeJson } from './terminal.ts'
+import { dim, startProgress, writeJson, writeText } from './terminal.ts'
 
 export interface PromptOptions extends ModelOptions, SamplingOptions {
   prompts: string
   show?: true
   page?: string
+  force?: true
   json?: true
 }
 
@@ -40,8 +39,12 @@ const promptSampling = (options: PromptOptions): Sampling =>
 
 export async function evaluatePrompts(options: PromptOptions, context: CommandContext): Promise<number> {
   const { terminal } = context
-  const prompts = await readPrompts(options.prompts)
+  const inputs = [modelPath(options.model), absolutePath(options.prompts)]
+  const pagePath = options.page === undefined ? null : await outputPath(options.page, inputs)
+  const content = await readInputFile(options.prompts, MAX_FILE_BYTES, context)
+  const prompts = parsePrompts(content.toString('utf8'), options.prompts)
   const sampling = promptSampling(options)
+  const page: OutputFile | null = pagePath === null ? null : await openOutput(pagePath, options)
   const engine = await context.connectEngine(options.backend)
   const progress = startProgress(terminal, 'Asking')
   try {
@@ -56,32 +59,15 @@ export async function evaluatePrompts(options: PromptOptions, context: CommandCo
     progress.end()
     const evaluateMs = performance.now() - startedAtMs
     const results: PromptResults = { model: model.name, backend: backend.name, sampling, evaluateMs, answers }
-    if (options.page !== undefined) await writePage(options.page, promptPage(results, options.prompts))
+    await page?.write(Buffer.from(promptPage(results, options.prompts)))
+    await page?.finish()
     if (options.json) writeJson(terminal, promptJson(results))
-    else terminal.stdout.write(promptTable(results, { withFailures: options.show === true }))
+    else writeText(terminal.stdout, promptTable(results, { withFailures: options.show === true }))
     return 0
   } finally {
     progress.end()
+    await page?.abort()
     await engine.close()
-  }
-}
-
-async function readPrompts(path: string): Promise<Prompt[]> {
-  const absolute = resolve(path)
-  try {
-    const { size } = await stat(absolute)
-    if (size > MAX_FILE_BYTES) throw tooLarge(path, size)
-    return parsePrompts(await readFile(absolute, 'utf8'), path)
-  } catch (cause) {
-    throw cause instanceof TernError ? cause : fileError(cause, `Cannot read ${path}.`)
-  }
-}
-
-async function writePage(path: string, page: string): Promise<void> {
-  try {
-    await writeFile(resolve(path), page)
-  } catch (cause) {
-    throw fileError(cause, `Cannot write ${path}.`)
   }
 }
 
@@ -143,12 +129,3 @@ function samplingOfPrompt(sampling: Sampling, index: number): Sampling {
   if (!Number.isSafeInteger(seed)) throw new UsageError('--seed is too large for so many prompts.')
   return { ...sampling, seed }
 }
-
-const tooLarge = (path: string, bytes: number): TernError =>
-  new TernError({
-    code: 'limit-exceeded',
-    message: `${path} is too large for a file of prompts.`,
-    expected: `at most ${formatBytes(MAX_FILE_BYTES)}`,
-    actual: formatBytes(bytes),
-    remedy: 'Split it into several files.',
-  })

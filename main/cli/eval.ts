@@ -2,33 +2,24 @@
  * `tern eval`: next-token loss of a text or of token ids, all logits for comparisons with other implementations, and
  * with --prompts (eval-prompts.ts) how many prompts are answered as their rules ask.
  */
-import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { EngineApi } from '../../contract/engine-api.ts'
 import { TernError } from '../../contract/errors.ts'
 import type { StreamParams } from '../../contract/rpc.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
 import { evaluatePrompts } from './eval-prompts.ts'
-import { follow, loadModel } from './model.ts'
+import { absolutePath, MAX_TEXT_BYTES, readInputFile, readPipedStdin } from './input-files.ts'
+import { follow, loadModel, modelPath } from './model.ts'
 import {
   addModelOptions,
   addSamplingOptions,
   asksForSampling,
   type ModelOptions,
   type SamplingOptions,
+  somePath,
 } from './options.ts'
-import { fileError } from './run.ts'
-import {
-  formatMs,
-  formatNumber,
-  formatRate,
-  readPipedStdin,
-  startProgress,
-  type Terminal,
-  table,
-  writeJson,
-} from './terminal.ts'
+import { outputPath } from './output-files.ts'
+import { formatMs, formatNumber, formatRate, startProgress, table, writeJson } from './terminal.ts'
 
 interface EvalOptions extends ModelOptions, SamplingOptions {
   text?: string
@@ -37,6 +28,7 @@ interface EvalOptions extends ModelOptions, SamplingOptions {
   show?: true
   page?: string
   saveLogits?: string
+  force?: true
   json?: true
 }
 type EvaluateInput = StreamParams<EngineApi, 'evaluate'>['input']
@@ -67,13 +59,14 @@ export function defineEval(
     .command('eval')
     .summary('measure loss, or answers to prompts')
     .description('Measures the next-token loss and the perplexity of a text, or how many prompts a model answers well.')
-    .argument('[model]', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)')
-    .option('--text <file>', 'UTF-8 text; "-" reads stdin')
-    .option('--ids <file>', 'token ids as JSON')
-    .option('--prompts <file>', 'prompts with rules as JSON: count the replies that pass')
+    .argument('[model]', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)', somePath)
+    .option('--text <file>', 'UTF-8 text; "-" reads stdin', somePath)
+    .option('--ids <file>', 'token ids as JSON; "-" reads stdin', somePath)
+    .option('--prompts <file>', 'prompts with rules as JSON: count the replies that pass', somePath)
     .option('--show', 'with --prompts: show the conversations that failed')
-    .option('--page <file>', 'with --prompts: write all conversations to a Markdown page')
-    .option('--save-logits <file>', 'write all logits to a safetensors file')
+    .option('--page <file>', 'with --prompts: write all conversations to a Markdown page', somePath)
+    .option('--save-logits <file>', 'write all logits to a safetensors file', somePath)
+    .option('-f, --force', 'with --page and --save-logits: replace an existing file')
     .option(
       '--json',
       'one JSON object on stdout: {tokens, lossNats, perplexity, evaluateMs, model, backend, logitsPath}',
@@ -97,8 +90,12 @@ export async function evaluate(
   if (options.prompts !== undefined) {
     return evaluatePrompts({ ...modelOptions, prompts: options.prompts }, context)
   }
-  const input = await readInput(options, terminal)
-  const logitsPath = options.saveLogits === undefined ? undefined : resolve(options.saveLogits)
+  const source = (options.text ?? options.ids)!
+  const inputs = [modelPath(given), ...(source === '-' ? [] : [absolutePath(source)])]
+  const logitsPath = options.saveLogits === undefined ? undefined : await outputPath(options.saveLogits, inputs)
+  const saveLogits =
+    logitsPath === undefined ? {} : { saveLogits: { path: logitsPath, replace: options.force === true } }
+  const input = await readInput(options, context)
 
   const engine = await context.connectEngine(options.backend)
   const progress = startProgress(terminal, 'Evaluating')
@@ -109,7 +106,7 @@ export async function evaluate(
     await follow(
       engine.client,
       'evaluate',
-      { input, ...(logitsPath === undefined ? {} : { saveLogitsPath: logitsPath }) },
+      { input, ...saveLogits },
       event => {
         if (event.kind === 'progress') progress.update(event.tokensDone / Math.max(1, event.tokensTotal))
         else result = { tokens: event.tokens, lossNats: event.lossNats, perplexity: event.perplexity }
@@ -161,17 +158,20 @@ function checkOptions(options: EvalOptions): void {
     throw new UsageError('--save-logits goes with --text or --ids.')
 }
 
-async function readInput(options: EvalOptions, terminal: Terminal): Promise<EvaluateInput> {
+async function readInput(options: EvalOptions, context: CommandContext): Promise<EvaluateInput> {
   const path = (options.text ?? options.ids)!
-  let content: string
-  try {
-    content = path === '-' ? ((await readPipedStdin(terminal)) ?? '') : await readFile(resolve(path), 'utf8')
-  } catch (cause) {
-    throw fileError(cause, `Cannot read ${path}.`)
-  }
-  return options.text === undefined
-    ? { kind: 'tokens', tokens: parseIds(content, path) }
-    : { kind: 'text', text: content }
+  const content =
+    path === '-'
+      ? ((await readPipedStdin(context)) ?? '')
+      : (await readInputFile(path, MAX_TEXT_BYTES, context)).toString('utf8')
+  if (options.text === undefined) return { kind: 'tokens', tokens: parseIds(content, path) }
+  if (content !== '') return { kind: 'text', text: content }
+  throw new TernError({
+    code: 'invalid-argument',
+    message: `${path} holds no text.`,
+    expected: 'a text whose tokens can be foretold',
+    remedy: 'Give a file that is not empty.',
+  })
 }
 
 /** [1, 2], {"ids": [1, 2]}, {"input_ids": [1, 2]}; a batch of one, [[1, 2]], counts as its only row. */

@@ -4,6 +4,7 @@ import type { GpuAdapter } from '../../contract/words/backend.ts'
 import type { ModelInfo } from '../../contract/words/model.ts'
 import type { CommandContext } from './command-context.ts'
 import { EMBEDDED_MODEL_PATH, loadModel, modelPath } from './model.ts'
+import { somePath } from './options.ts'
 import { formatBytes, table, writeJson } from './terminal.ts'
 
 interface InfoOptions {
@@ -24,7 +25,7 @@ export function defineInfo(
     .command('info')
     .summary('describe a model')
     .description('Describes a model without loading its weights, and says how this machine computes.')
-    .argument('[model]', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)')
+    .argument('[model]', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)', somePath)
     .option('--json', 'one JSON object on stdout: {model: {...}, backend: {...}, adapters: [...]}')
     .addHelpText('after', EXAMPLES)
     .action((model: string | undefined, options: InfoOptions) => run(model, options))

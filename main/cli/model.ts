@@ -1,11 +1,12 @@
 /** Loads a model through the engine's contract, for the commands that need one. */
-import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { EngineApi } from '../../contract/engine-api.ts'
+import { TernError } from '../../contract/errors.ts'
 import type { Client, StreamEvent, StreamParams } from '../../contract/rpc.ts'
 import type { LoadedModel } from '../../contract/words/model.ts'
 import { EMBEDDED_MODEL_FILE } from '../host/model-request.ts'
 import type { CommandContext } from './command-context.ts'
+import { absolutePath } from './input-files.ts'
 import { backendRequest, type ModelOptions } from './options.ts'
 import { startProgress } from './terminal.ts'
 
@@ -14,7 +15,7 @@ export const EMBEDDED_MODEL_PATH = fileURLToPath(new URL(`../../${EMBEDDED_MODEL
 
 /** A path as the user gave it, the embedded model by default. */
 export const modelPath = (given: string | undefined): string =>
-  given === undefined ? EMBEDDED_MODEL_PATH : resolve(given)
+  given === undefined ? EMBEDDED_MODEL_PATH : absolutePath(given)
 
 /** Loads with a progress bar on a terminal. Throws `cancelled` and the engine's errors. */
 export async function loadModel(
@@ -38,7 +39,7 @@ export async function loadModel(
   } finally {
     progress.end()
   }
-  if (loaded === undefined) throw new Error('The engine ended the load without a model.')
+  if (loaded === undefined) throw endedWithout('a model')
   return loaded
 }
 
@@ -60,3 +61,11 @@ export async function follow<M extends keyof EngineApi['streams']>(
   }
   interrupts.throwIfStopped()
 }
+
+/** A stream of the engine that ended well, but told no result. */
+export const endedWithout = (what: string): TernError =>
+  new TernError({
+    code: 'protocol-violation',
+    message: `The engine ended its work without ${what}.`,
+    remedy: 'This is a fault of Tern: run it again with TERN_DEBUG=1, and report what it prints.',
+  })

@@ -1,7 +1,7 @@
 /** Options that several commands share, and how their values are read. Ranges are those of contract/words. */
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import type { BackendChoice, BackendRequest } from '../../contract/words/backend.ts'
-import { DEFAULT_CHAT_SAMPLING, type Sampling } from '../../contract/words/sampling.ts'
+import { type BackendChoice, type BackendRequest, backendChoiceSchema } from '../../contract/words/backend.ts'
+import { DEFAULT_CHAT_SAMPLING, MAX_STOP_STRINGS, type Sampling } from '../../contract/words/sampling.ts'
 
 export interface BackendOptions {
   backend: BackendChoice
@@ -36,18 +36,30 @@ export function number(minimum: number, maximum: number, { integer = false } = {
     const value = text.trim() === '' ? Number.NaN : Number(text)
     if (!(value >= minimum && value <= maximum) || (integer && !Number.isSafeInteger(value))) {
       const kind = integer ? 'a whole number' : 'a number'
-      const range = maximum >= Number.MAX_SAFE_INTEGER ? `from ${minimum}` : `from ${minimum} to ${maximum}`
-      throw new InvalidArgumentError(`Expected ${kind} ${range}.`)
+      throw new InvalidArgumentError(`Expected ${kind} from ${minimum} to ${maximum}.`)
     }
     return value
   }
 }
+/** 16 TiB. */
+const MAX_GPU_MEMORY_MIB = 2 ** 24
+
 const count = number(0, Number.MAX_SAFE_INTEGER, { integer: true })
 export const positiveCount = number(1, Number.MAX_SAFE_INTEGER, { integer: true })
 
+/** The option may be repeated, up to `maxCount` times. */
 const collect =
-  <T>(read: (text: string) => T) =>
-  (text: string, previous: T[] = []): T[] => [...previous, read(text)]
+  <T>(read: (text: string) => T, maxCount = Number.POSITIVE_INFINITY) =>
+  (text: string, previous: T[] = []): T[] => {
+    if (previous.length >= maxCount) throw new InvalidArgumentError(`Expected at most ${maxCount} of them.`)
+    return [...previous, read(text)]
+  }
+
+/** An empty one would be the current folder: mostly a variable of the shell that is not set. */
+export const somePath = (text: string): string => {
+  if (text === '') throw new InvalidArgumentError('Expected a path.')
+  return text
+}
 
 const someText = (text: string): string => {
   if (text === '') throw new InvalidArgumentError('Expected some text.')
@@ -66,17 +78,24 @@ const logitBias = (text: string): [number, number] => {
 export function addModelOptions(command: Command): Command {
   command
     .optionsGroup('Model:')
-    .option('-m, --model <path>', 'GGUF file or Hugging Face folder (default: the model that ships with Tern)')
+    .option(
+      '-m, --model <path>',
+      'GGUF file or Hugging Face folder (default: the model that ships with Tern)',
+      somePath,
+    )
   return addBackendOptions(command)
 }
 
 export function addBackendOptions(command: Command): Command {
-  const backends = ['auto', 'wasm', 'webgpu', 'reference']
   return command
-    .addOption(new Option('--backend <name>', 'what computes').choices(backends).default('auto'))
+    .addOption(new Option('--backend <name>', 'what computes').choices(backendChoiceSchema.options).default('auto'))
     .option('--threads <n>', 'threads of the CPU (default: by the machine)', number(1, 64, { integer: true }))
     .option('--adapter <which>', 'graphics processor: auto, discrete, integrated, or a part of its name', someText)
-    .option('--gpu-memory <MiB>', 'most of its memory that a model may take (default: what is free)', positiveCount)
+    .option(
+      '--gpu-memory <MiB>',
+      'most of its memory that a model may take (default: what is free)',
+      number(1, MAX_GPU_MEMORY_MIB, { integer: true }),
+    )
 }
 
 /** The backend's options as the engine's contract takes them. */
@@ -107,7 +126,7 @@ export function addSamplingOptions(command: Command): Command {
     )
     .option('--presence-penalty <x>', 'subtracted once from tokens that occurred; 0 is off', number(-100, 100))
     .option('--frequency-penalty <x>', 'subtracted for every occurrence; 0 is off', number(-100, 100))
-    .option('--stop <text>', 'end before this text (repeatable)', collect(someText))
+    .option('--stop <text>', 'end before this text (repeatable)', collect(someText, MAX_STOP_STRINGS))
     .option('--logit-bias <id=bias>', 'add to a token’s logit (repeatable)', collect(logitBias))
 }
 

@@ -1,16 +1,18 @@
 /** `tern run`: one prompt, one reply. */
-import { readFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { SessionInput } from '../../contract/engine/session.ts'
+import type { EngineApi } from '../../contract/engine-api.ts'
 import { TernError } from '../../contract/errors.ts'
+import type { Client } from '../../contract/rpc.ts'
 import type { BackendInfo } from '../../contract/words/backend.ts'
 import type { EngineMemory } from '../../contract/words/memory.ts'
 import type { LoadedModel } from '../../contract/words/model.ts'
 import type { Sampling } from '../../contract/words/sampling.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
+import { seeded } from './conversation.ts'
 import { generateReply, type Reply } from './generation.ts'
-import { loadModel } from './model.ts'
+import { MAX_STATE_BYTES, readInputFile, readPipedStdin } from './input-files.ts'
+import { loadModel, modelPath } from './model.ts'
 import {
   addModelOptions,
   addSamplingOptions,
@@ -19,8 +21,10 @@ import {
   positiveCount,
   type SamplingOptions,
   samplingOf,
+  somePath,
 } from './options.ts'
-import { dim, formatBytes, formatMs, formatRate, readPipedStdin, writeJson } from './terminal.ts'
+import { openOutput, outputPath } from './output-files.ts'
+import { dim, formatBytes, formatMs, formatRate, writeJson, writeText } from './terminal.ts'
 
 interface RunOptions extends ModelOptions, SamplingOptions {
   prompt?: string
@@ -28,6 +32,9 @@ interface RunOptions extends ModelOptions, SamplingOptions {
   raw?: true
   stateIn?: string
   stateOut?: string
+  force?: true
+  moveAt?: number
+  /** The earlier name of `moveAt`. */
   migrateAt?: number
   json?: true
   verbose?: true
@@ -44,7 +51,7 @@ Examples:
 
 With --json, stdout gets one object:
   text, tokenIds, promptTokens, finishReason, tokensPerSecond (decode), prefillTokensPerSecond, ttftMs,
-  memory {weightBytes, stateBytes, scratchBytes, isGpuMemory, processRssBytes}, model, modelPath, backend, kernel,
+  seed (null: greedy), memory {weightBytes, stateBytes, scratchBytes, isGpuMemory, processRssBytes}, model, modelPath, backend, kernel,
   threads, loadMs, backends (more than one when the reply moved)
   or {"error": {code, message, expected, actual, remedy}} with exit code 1.
 `
@@ -60,9 +67,11 @@ export function defineRun(program: Command, run: (options: RunOptions) => Promis
   addSamplingOptions(addModelOptions(command))
   command
     .optionsGroup('State and output:')
-    .option('--state-in <file>', 'go on from a saved state (with --raw)')
-    .option('--state-out <file>', 'save the state after the reply')
-    .option('--migrate-at <n>', 'after n tokens, go on on the other of CPU and graphics processor', positiveCount)
+    .option('--state-in <file>', 'go on from a saved state (with --raw)', somePath)
+    .option('--state-out <file>', 'save the state after the reply', somePath)
+    .option('-f, --force', 'with --state-out: replace an existing file, be it that of --state-in')
+    .option('--move-at <n>', 'after n tokens, go on on the other of CPU and graphics processor', positiveCount)
+    .addOption(new Option('--migrate-at <n>').argParser(positiveCount).hideHelp())
     .option('--json', 'one JSON object on stdout instead of the text')
     .option('-v, --verbose', 'figures on stderr, also when it is no terminal')
     .addHelpText('after', EXAMPLES)
@@ -72,41 +81,76 @@ export function defineRun(program: Command, run: (options: RunOptions) => Promis
 export async function run(options: RunOptions, context: CommandContext): Promise<number> {
   const { terminal, interrupts } = context
   context.wantsJson = options.json === true
+  checkOptions(options)
+  const moveAt = options.moveAt ?? options.migrateAt
+  const outPath = options.stateOut === undefined ? null : await outputPath(options.stateOut, [modelPath(options.model)])
   const input = inputOf(await readPrompt(options, context), options)
+  const stateIn = options.stateIn === undefined ? null : await readInputFile(options.stateIn, MAX_STATE_BYTES, context)
+  const sampling = seeded(samplingOf(options))
 
+  // Before the work, which would be lost where it cannot be written.
+  const stateOut = outPath === null ? null : await openOutput(outPath, options)
+  try {
+    return await withEngine(options, context, async (client, loaded, backends) => {
+      const sessionId =
+        stateIn === null
+          ? await client.call('session.create', undefined)
+          : await client.call('session.import', { state: stateIn })
+      const showText = options.json ? () => {} : (text: string) => writeText(terminal.stdout, text)
+      const onMoved = (backend: BackendInfo, reason: string) => {
+        backends.push(backend)
+        terminal.stderr.write(`${dim(`tern: ${reason}`, terminal.stderr)}\n`)
+      }
+      const generate = (input: SessionInput, sampling: Sampling) =>
+        generateReply(client, { sessionId, input, sampling }, interrupts.signal, showText, onMoved)
+      const move = async () => {
+        backends.push(await client.call('model.move', { ...backendRequest(options), backend: 'auto' }))
+      }
+      const reply = await replyWithMove(generate, move, input, sampling, moveAt)
+      if (!options.json && reply.text !== '' && !reply.text.endsWith('\n')) terminal.stdout.write('\n')
+      if (stateOut !== null && !interrupts.signal.aborted) {
+        await stateOut.write(await client.call('session.export', { sessionId }))
+        await stateOut.finish()
+      }
+      const memory = await client.call('memory', undefined)
+
+      const seed = sampling.seed ?? null
+      if (options.json) writeJson(terminal, report(reply, seed, memory, loaded, backends))
+      else if (options.verbose || (terminal.stderr.isTTY && terminal.stdout.isTTY)) {
+        terminal.stderr.write(`${dim(figures(reply, seed, memory, loaded), terminal.stderr)}\n`)
+      }
+      return interrupts.signal.aborted ? interrupts.exitCode : 0
+    })
+  } finally {
+    await stateOut?.abort()
+  }
+}
+
+/** `backends`: those that computed so far, the first one in it. */
+async function withEngine(
+  options: RunOptions,
+  context: CommandContext,
+  work: (client: Client<EngineApi>, loaded: LoadedModel, backends: BackendInfo[]) => Promise<number>,
+): Promise<number> {
   const engine = await context.connectEngine(options.backend)
   try {
+    if ((options.moveAt ?? options.migrateAt) !== undefined) await checkMove(engine.client)
     const loaded = await loadModel(engine.client, options, context)
-    const sessionId =
-      options.stateIn === undefined
-        ? await engine.client.call('session.create', undefined)
-        : await engine.client.call('session.import', { state: await readState(options.stateIn) })
-    const showText = options.json ? () => {} : (text: string) => void terminal.stdout.write(text)
-    const backends = [loaded.backend]
-    const onMoved = (backend: BackendInfo, reason: string) => {
-      backends.push(backend)
-      terminal.stderr.write(`${dim(`tern: ${reason}`, terminal.stderr)}\n`)
-    }
-    const generate = (input: SessionInput, sampling: Sampling) =>
-      generateReply(engine.client, { sessionId, input, sampling }, interrupts.signal, showText, onMoved)
-    const move = async () => {
-      backends.push(await engine.client.call('model.move', { ...backendRequest(options), backend: 'auto' }))
-    }
-    const reply = await replyWithMove(generate, move, input, samplingOf(options), options.migrateAt)
-    if (!options.json && reply.text !== '' && !reply.text.endsWith('\n')) terminal.stdout.write('\n')
-    if (options.stateOut !== undefined && !interrupts.signal.aborted) {
-      await writeState(options.stateOut, await engine.client.call('session.export', { sessionId }))
-    }
-    const memory = await engine.client.call('memory', undefined)
-
-    if (options.json) writeJson(terminal, report(reply, memory, loaded, backends))
-    else if (options.verbose || (terminal.stderr.isTTY && terminal.stdout.isTTY)) {
-      terminal.stderr.write(`${dim(figures(reply, memory, loaded), terminal.stderr)}\n`)
-    }
-    return interrupts.signal.aborted ? interrupts.exitCode : 0
+    return await work(engine.client, loaded, [loaded.backend])
   } finally {
     await engine.close()
   }
+}
+
+/** Before anything is read: a reply that cannot move is not to fail in its midst. */
+async function checkMove(client: Client<EngineApi>): Promise<void> {
+  if ((await client.call('backend.adapters', undefined)).length > 0) return
+  throw new TernError({
+    code: 'backend-unavailable',
+    message: 'There is no graphics processor to move to.',
+    expected: 'an adapter that WebGPU can use',
+    remedy: 'Leave out --move-at, or install a graphics driver; tern info lists the adapters.',
+  })
 }
 
 /** One reply; with `moveAt`, its first so many tokens before the move, and the rest after it. */
@@ -136,9 +180,15 @@ async function replyWithMove(
   }
 }
 
-async function readPrompt(options: RunOptions, { terminal }: CommandContext): Promise<string> {
+function checkOptions({ raw, system, stateIn, stateOut, force }: RunOptions): void {
+  if (raw && system !== undefined) throw new UsageError('--system needs the chat template: leave out --raw.')
+  if (!raw && stateIn !== undefined) throw new UsageError('--state-in goes on with a text as it stands: add --raw.')
+  if (force && stateOut === undefined) throw new UsageError('--force goes with --state-out.')
+}
+
+async function readPrompt(options: RunOptions, context: CommandContext): Promise<string> {
   if (options.prompt !== undefined && options.prompt !== '-') return options.prompt
-  const piped = await readPipedStdin(terminal)
+  const piped = await readPipedStdin(context)
   if (piped === null) throw new UsageError('No prompt: give one with -p TEXT, or pipe it in.')
   // The line end that echo and editors add is no part of what was meant.
   const prompt = piped.replace(/\r?\n$/, '')
@@ -147,45 +197,15 @@ async function readPrompt(options: RunOptions, { terminal }: CommandContext): Pr
 }
 
 function inputOf(prompt: string, options: RunOptions): SessionInput {
-  if (options.raw) {
-    if (options.system !== undefined) throw new UsageError('--system needs the chat template: leave out --raw.')
-    return { kind: 'text', text: prompt, parseSpecial: true }
-  }
-  if (options.stateIn !== undefined) throw new UsageError('--state-in goes on with a text as it stands: add --raw.')
+  if (options.raw) return { kind: 'text', text: prompt, parseSpecial: true }
   if (prompt === '') throw new UsageError('The prompt is empty.')
   const system = options.system === undefined ? [] : [{ role: 'system' as const, content: options.system }]
   return { kind: 'messages', messages: [...system, { role: 'user', content: prompt }], addGenerationPrompt: true }
 }
 
-async function readState(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(resolve(path))
-  } catch (cause) {
-    throw fileError(cause, `Cannot read the state file ${path}.`)
-  }
-}
-
-/** Whole or not at all: a state that is there already is lost to no full disk. */
-async function writeState(path: string, state: Uint8Array): Promise<void> {
-  const { createSink } = await import('../engine-process/node-files.ts')
-  const sink = await createSink(resolve(path))
-  await sink.write(state)
-  await sink.finish()
-}
-
-/** A file of the user's that could not be read or written, as error data. */
-export function fileError(cause: unknown, message: string): TernError {
-  const { code, message: actual } = cause as NodeJS.ErrnoException
-  return new TernError({
-    code: code === 'ENOENT' ? 'file-not-found' : code === 'ENOSPC' ? 'disk-full' : 'file-unreadable',
-    message,
-    actual: code === 'ENOENT' ? 'no such file or folder' : actual,
-    remedy: 'Check the path and its permissions.',
-  })
-}
-
 const report = (
   { text, tokenIds, finishReason, stats }: Reply,
+  seed: number | null,
   memory: EngineMemory,
   loaded: LoadedModel,
   backends: BackendInfo[],
@@ -197,6 +217,7 @@ const report = (
   tokensPerSecond: stats.decodeTokensPerSecond,
   prefillTokensPerSecond: stats.prefillTokensPerSecond,
   ttftMs: stats.ttftMs,
+  seed,
   memory: {
     weightBytes: memory.weightBytes,
     stateBytes: memory.stateBytes,
@@ -213,7 +234,7 @@ const report = (
   backends: backends.map(({ name }) => name),
 })
 
-function figures({ tokenIds, stats }: Reply, memory: EngineMemory, loaded: LoadedModel): string {
+function figures({ tokenIds, stats }: Reply, seed: number | null, memory: EngineMemory, loaded: LoadedModel): string {
   return [
     `${tokenIds.length} tokens`,
     formatRate(stats.decodeTokensPerSecond),
@@ -221,5 +242,6 @@ function figures({ tokenIds, stats }: Reply, memory: EngineMemory, loaded: Loade
     `${formatBytes(memory.weightBytes)} weights + ${formatBytes(memory.stateBytesPerSession)} state${memory.isGpuMemory ? ' in GPU memory' : ''}`,
     `${loaded.backend.name}, ${loaded.backend.description}`,
     `loaded in ${formatMs(loaded.loadMs)}`,
+    ...(seed === null ? [] : [`seed ${seed}`]),
   ].join(' · ')
 }

@@ -10,20 +10,47 @@ export interface Terminal {
   stderr: NodeJS.WriteStream
 }
 
+/** Control characters but line feed and tab, and those that reverse what stands beside them. */
+const DANGEROUS = /(?![\n\t])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
+
+const hex = (character: string, digits: number): string => character.charCodeAt(0).toString(16).padStart(digits, '0')
+
+/**
+ * Text from model files, replies and names of files, with what a terminal would obey written out: "\x1b", "\u202e". Every
+ * character stands for itself, so a text may come in parts.
+ */
+export function printable(text: string): string {
+  return text.replace(DANGEROUS, character =>
+    character < '\u0100' ? `\\x${hex(character, 2)}` : `\\u${hex(character, 4)}`,
+  )
+}
+
+/** As it is into a file or a pipe, printable on a terminal. */
+export function writeText(stream: NodeJS.WriteStream, text: string): void {
+  stream.write(stream.isTTY ? printable(text) : text)
+}
+
+/** A sentence on stderr. */
+export function warn(terminal: Terminal, message: string): void {
+  terminal.stderr.write(`tern: ${printable(message)}\n`)
+}
+
 /** One JSON value on one line of stdout. */
 export function writeJson(terminal: Terminal, value: unknown): void {
-  terminal.stdout.write(`${JSON.stringify(value)}\n`)
+  // JSON.stringify leaves some of them as they are.
+  const json = JSON.stringify(value).replace(DANGEROUS, character => `\\u${hex(character, 4)}`)
+  terminal.stdout.write(`${json}\n`)
 }
 
-/** Less important text, where `stream` is a terminal with colours. */
+/** Less important text, printable, where `stream` is a terminal with colours. */
 export function dim(text: string, stream: NodeJS.WriteStream): string {
-  return styleText('dim', text, { stream })
+  return styleText('dim', printable(text), { stream })
 }
 
-/** Rows of label and value in two aligned columns. */
+/** Rows of label and value in two aligned columns, printable; a value stays on its line. */
 export function table(rows: readonly (readonly [label: string, value: string])[]): string {
   const width = Math.max(...rows.map(([label]) => label.length))
-  return rows.map(([label, value]) => `${label.padEnd(width)}  ${value}\n`).join('')
+  return rows.map(([label, value]) => `${label.padEnd(width)}  ${printable(value.replace(/\s+/g, ' '))}\n`).join('')
 }
 
 /** Bytes in binary units, three digits: "35.7 MiB". */
@@ -79,7 +106,7 @@ export function startProgress(terminal: Terminal, label: string, { lines = false
         if (performance.now() - startedAtMs < SHORT_WORK_MS) return
         const filled = Math.round(fraction * BAR_WIDTH)
         const bar = `${'█'.repeat(filled)}${dim('░'.repeat(BAR_WIDTH - filled), stderr)}`
-        const line = `${label} ${bar} ${percent(fraction)}  ${detail.slice(0, 32)}`
+        const line = `${label} ${bar} ${percent(fraction)}  ${printable(detail.slice(0, 32))}`
         if (line !== shown) stderr.write(`\r\x1b[K${line}`)
         shown = line
       },
@@ -101,11 +128,3 @@ export function startProgress(terminal: Terminal, label: string, { lines = false
 }
 
 const percent = (fraction: number): string => `${String(Math.floor(fraction * 100)).padStart(3)} %`
-
-/** All of stdin as text; null when it is a terminal. */
-export async function readPipedStdin(terminal: Terminal): Promise<string | null> {
-  if (terminal.stdin.isTTY) return null
-  const chunks: Buffer[] = []
-  for await (const chunk of terminal.stdin) chunks.push(Buffer.from(chunk))
-  return Buffer.concat(chunks).toString('utf8')
-}

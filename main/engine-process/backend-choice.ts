@@ -13,6 +13,7 @@ import type { ModelSource } from '../../engine/model/source.ts'
 import type { NextBackend } from '../../engine/sequences.ts'
 import { nodeEngineHost } from './engine-host.ts'
 import { createBackend } from './node-backends.ts'
+import { ThreadStartError } from './node-threads.ts'
 import { createNodeWebGpuBackend, mayHaveGraphicsProcessor, type NodeWebGpuBackend } from './webgpu-device.ts'
 
 /** How backends come to be: those of this machine, others in tests. */
@@ -124,6 +125,10 @@ export async function loadChosen(
       return await loadModel(file, backend, nodeEngineHost, { ...options, nextBackend })
     } catch (error) {
       await free(backend)
+      if (error instanceof ThreadStartError && request.threads === undefined) {
+        const alone = await makers.cpu('wasm', 1)
+        return load(withNote(alone, 'more threads could not be started'))
+      }
       const [next] = request.backend === 'auto' ? candidatesAfter(present) : []
       if (next === undefined) throw error
       return load(withNote(await makeCandidate(next, request, makers), noGpu(refusal(error))))

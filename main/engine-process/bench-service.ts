@@ -1,5 +1,4 @@
 /** Measures a model file, or random weights of a published shape written to a file that is removed afterwards. */
-import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -12,8 +11,10 @@ import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-
 import { chooseBackend } from './backend-choice.ts'
 import { CACHE_REMEDY } from './conversion-cache.ts'
 import { nodeEngineHost } from './engine-host.ts'
+import { createSink } from './file-sink.ts'
 import { openModel } from './model-files.ts'
-import { createSink, openFile } from './node-files.ts'
+import { openFile } from './node-files.ts'
+import { unfinishedPath } from './unfinished-files.ts'
 
 export interface BenchRequest extends BackendRequest {
   shape: string
@@ -89,10 +90,11 @@ async function openBenchModel(
     return { file: await openModel(shape, { cacheDirectory, onConvertProgress, signal }), remove: async () => {} }
   }
   const config = PUBLISHED_SHAPES[shape as keyof typeof PUBLISHED_SHAPES]
-  const path = join(cacheDirectory, `bench-${randomBytes(6).toString('hex')}.gguf`)
+  // The name of an unfinished file: the next run removes it if this one is killed.
+  const path = unfinishedPath(join(cacheDirectory, 'bench.gguf'))
   const remove = () => rm(path, { force: true })
   try {
-    await writeRandomModel(config, await createSink(path, CACHE_REMEDY), {
+    await writeRandomModel(config, await createSink(path, { remedy: CACHE_REMEDY }), {
       packing: 'tq2_0',
       modelName: `Random ${shape}`,
       onProgress: fraction => progress('make random weights', fraction),

@@ -7,12 +7,12 @@ import { readdir, realpath, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
 import type { ByteFolder, ByteSink } from '../../engine/host.ts'
-import { createSink, openFolder, removeUnfinished } from './node-files.ts'
+import { createSink } from './file-sink.ts'
+import { openFolder } from './node-files.ts'
+import { removeLeftovers } from './unfinished-files.ts'
 
 /** Raise it when the same folder would convert to other bytes. */
 const CONVERTER_VERSION = 1
-/** Another process may still be writing a younger one. */
-const UNFINISHED_AGE_MS = 3600 * 1000
 
 /** Where the operating system wants caches. */
 export function defaultCacheDirectory(env: NodeJS.ProcessEnv = process.env, platform = process.platform): string {
@@ -39,8 +39,10 @@ export async function convertedFile(folderPath: string, cacheDirectory: string, 
   const path = join(directory, `${place}-${(await contentKey(resolved, folder)).slice(0, 16)}.gguf`)
   if ((await stat(path).catch(() => null))?.isFile()) return path
 
-  await removeUnfinished(directory, UNFINISHED_AGE_MS)
-  const sink = await createSink(path, CACHE_REMEDY)
+  // A measurement that was killed leaves its model there.
+  await removeLeftovers(cacheDirectory)
+  // Two processes may convert the same folder at once, to the same bytes.
+  const sink = await createSink(path, { replace: true, remedy: CACHE_REMEDY })
   try {
     await convert(folder, sink)
   } catch (error) {

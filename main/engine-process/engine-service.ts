@@ -3,7 +3,6 @@
  * machine. Everything thrown crosses to the caller as data. It keeps no chats and repeats nothing.
  */
 import { randomUUID } from 'node:crypto'
-import { resolve } from 'node:path'
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { AbortSignalLike, Handlers } from '../../contract/rpc.ts'
 import type { LoadedModel as LoadedModelInfo } from '../../contract/words/model.ts'
@@ -18,8 +17,9 @@ import { runBench } from './bench-service.ts'
 import { defaultCacheDirectory } from './conversion-cache.ts'
 import { nodeEngineHost } from './engine-host.ts'
 import { createEventFeed, engineEventOf, moveReason } from './event-feed.ts'
+import { createSink } from './file-sink.ts'
 import { ggufInfo, openModel, readModelInfo } from './model-files.ts'
-import { createSink, openFolder } from './node-files.ts'
+import { openFolder } from './node-files.ts'
 import { runSelfTest } from './selftest-service.ts'
 import { listAdapters } from './webgpu-device.ts'
 
@@ -150,7 +150,7 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
       'tokenizer.encode': ({ text, parseSpecial }) =>
         tokenizerOf(loaded().model).encode(text, { parseSpecial, continuation: false }),
       memory: () => {
-        const processRssBytes = process.memoryUsage.rss()
+        const processRssBytes = rssBytes()
         if (current !== null) {
           const { weightBytes, bytesOfAllStates, scratchBytes, sessionCount, bytesPerState, place } =
             current.model.memory()
@@ -209,20 +209,24 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
         }
       },
 
-      convert: async ({ input, output, packing }, emit, { signal }) => {
-        const { outputBytes } = await convertCheckpoint(await openFolder(input), await createSink(resolve(output)), {
-          packing,
-          signal,
-          yieldToHost: nodeEngineHost.yieldToHost,
-          onProgress: (fraction, tensor) => emit({ kind: 'progress', fraction, tensor }),
-        })
+      convert: async ({ input, output, packing, replace }, emit, { signal }) => {
+        const { outputBytes } = await convertCheckpoint(
+          await openFolder(input),
+          await createSink(output, { replace }),
+          {
+            packing,
+            signal,
+            yieldToHost: nodeEngineHost.yieldToHost,
+            onProgress: (fraction, tensor) => emit({ kind: 'progress', fraction, tensor }),
+          },
+        )
         emit({ kind: 'done', outputBytes })
       },
 
-      evaluate: async ({ input, saveLogitsPath }, emit, { signal }) => {
+      evaluate: async ({ input, saveLogits }, emit, { signal }) => {
         const { model } = loaded()
         const tokens = input.kind === 'tokens' ? input.tokens : encodeDocument(model, input.text)
-        const sink = saveLogitsPath === undefined ? null : await createSink(resolve(saveLogitsPath))
+        const sink = saveLogits === undefined ? null : await createSink(saveLogits.path, saveLogits)
         try {
           const evaluation = await evaluate(model, tokens, sink, signal, (tokensDone, tokensTotal) =>
             emit({ kind: 'progress', tokensDone, tokensTotal }),
@@ -285,5 +289,14 @@ async function computeHash(model: LoadedModel): Promise<void> {
     // Unloaded meanwhile, or unreadable: whoever saves a state is told.
   } finally {
     session.dispose()
+  }
+}
+
+/** null where the system does not tell, as when no file can be opened any more. */
+function rssBytes(): number | null {
+  try {
+    return process.memoryUsage.rss()
+  } catch {
+    return null
   }
 }

@@ -1,12 +1,8 @@
-/**
- * Files for the engine over node:fs: random access, folders, and sinks that either become whole or leave nothing. Knows no
- * format.
- */
-import { randomBytes } from 'node:crypto'
-import { constants, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+/** Files and folders that the engine reads, over node:fs. Knows no format; writing is in file-sink.ts. */
+import { constants, type FileHandle, open, readdir, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { EngineError } from '../../engine/errors.ts'
-import type { ByteFolder, ByteSink, ByteSource } from '../../engine/host.ts'
+import type { ByteFolder, ByteSource } from '../../engine/host.ts'
 
 /** Throws `file-not-found` or `file-unreadable`. */
 export async function openFile(path: string): Promise<ByteSource> {
@@ -113,79 +109,8 @@ export async function isFolder(path: string): Promise<boolean> {
   }
 }
 
-/** Unfinished files carry this in their names. */
-const UNFINISHED = '.unfinished-'
-
-/**
- * Writes beside `path` and renames at `finish`; whoever reads `path` sees the old file or the whole new one. Folders on
- * the way are made. `remedy` is for a place that the user did not name. Throws `disk-full` or `file-unreadable`; after any
- * error and after `abort` nothing is left.
- */
-export async function createSink(path: string, remedy?: string): Promise<ByteSink> {
-  const there = await stat(path).catch(() => null)
-  if (there !== null && !there.isFile()) {
-    // Renaming over a device would replace it.
-    throw new EngineError('file-unreadable', `${path} is not a file.`, {
-      expected: 'a new file, or one to replace',
-      actual: there.isDirectory() ? 'a folder' : 'a device or pipe',
-      remedy: 'Choose another name.',
-    })
-  }
-  const temporary = `${path}${UNFINISHED}${randomBytes(6).toString('hex')}`
-  let handle: FileHandle
-  try {
-    await mkdir(dirname(path), { recursive: true })
-    handle = await open(temporary, 'wx')
-  } catch (error) {
-    throw writeError(error, path, remedy)
-  }
-  let isOpen = true
-
-  const abort = async () => {
-    if (!isOpen) return
-    isOpen = false
-    await handle.close().catch(() => {})
-    await rm(temporary, { force: true })
-  }
-  const orAbort = async (work: () => Promise<unknown>) => {
-    try {
-      await work()
-    } catch (error) {
-      await abort()
-      throw writeError(error, path, remedy)
-    }
-  }
-  return {
-    write: bytes =>
-      orAbort(async () => {
-        let done = 0
-        while (done < bytes.byteLength) {
-          done += (await handle.write(bytes, done, bytes.byteLength - done)).bytesWritten
-        }
-      }),
-    finish: () =>
-      orAbort(async () => {
-        await handle.sync()
-        await handle.close()
-        await rename(temporary, path)
-        isOpen = false
-      }),
-    abort,
-  }
-}
-
-/** Removes what killed processes left unfinished in a folder, when it is older than `olderThanMs`. */
-export async function removeUnfinished(folder: string, olderThanMs: number): Promise<void> {
-  const names = await readdir(folder).catch(() => [])
-  for (const name of names) {
-    if (!name.includes(UNFINISHED)) continue
-    const path = join(folder, name)
-    const status = await stat(path).catch(() => null)
-    if (status !== null && Date.now() - status.mtimeMs > olderThanMs) await rm(path, { force: true })
-  }
-}
-
-const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error)
+/** "ENOENT" of a Node error; of others their text. */
+export const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error)
 
 function readError(error: unknown, path: string): EngineError {
   if (error instanceof EngineError) return error
@@ -202,24 +127,6 @@ function readError(error: unknown, path: string): EngineError {
       code === 'EACCES' || code === 'EPERM'
         ? 'Give your user the right to read it.'
         : 'Check the disk, or copy the file elsewhere and try again.',
-    cause: error,
-  })
-}
-
-function writeError(error: unknown, path: string, remedy?: string): EngineError {
-  if (error instanceof EngineError) return error
-  const code = codeOf(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
-    return new EngineError('disk-full', `There is no room left for ${basename(path)} in ${dirname(path)}.`, {
-      actual: code,
-      remedy: remedy ?? 'Free some space, or choose a folder on another disk.',
-      cause: error,
-    })
-  }
-  const mayNot = code === 'EACCES' || code === 'EPERM' || code === 'EROFS'
-  return new EngineError('file-unreadable', `${path} cannot be written.`, {
-    actual: code,
-    remedy: remedy ?? (mayNot ? 'Choose a folder that you may write to.' : 'Check the path and the disk.'),
     cause: error,
   })
 }

@@ -6,7 +6,7 @@ import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-
 import { paddedColumns, tensorBytes } from '../../engine/formats/tensor-types.ts'
 import type { ModelConfig } from '../../engine/model/config.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
-import { createSink } from '../../main/engine-process/node-files.ts'
+import { createSink } from '../../main/engine-process/file-sink.ts'
 
 export type Packing = 'tq1_0' | 'tq2_0'
 export type PublishedShape = keyof typeof PUBLISHED_SHAPES

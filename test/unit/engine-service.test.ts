@@ -198,7 +198,7 @@ describe('with the model that ships', () => {
     const logitsPath = join(folder, 'logits.safetensors')
     let done: { tokens: number; lossNats: number | null; perplexity: number | null } | undefined
     const input = { kind: 'text', text: 'The sun rises in the east.' } as const
-    await client.subscribe('evaluate', { input, saveLogitsPath: logitsPath }, event => {
+    await client.subscribe('evaluate', { input, saveLogits: { path: logitsPath } }, event => {
       if (event.kind === 'done') done = event
     }).ended
     expect(done!.tokens).toBeGreaterThan(4)

@@ -71,7 +71,9 @@ function start(
     interrupts: {
       signal: controller.signal,
       exitCode: 130,
+      hasOutputFailed: false,
       throwIfStopped: () => controller.signal.throwIfAborted(),
+      untilStopped: work => work,
       stop: () => controller.abort(),
       dispose: () => {},
     },
