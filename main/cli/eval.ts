@@ -169,7 +169,7 @@ async function readInput(options: EvalOptions, context: CommandContext): Promise
   throw new TernError({
     code: 'invalid-argument',
     message: `${path} holds no text.`,
-    expected: 'a text whose tokens can be foretold',
+    expected: 'some text',
     remedy: 'Give a file that is not empty.',
   })
 }

@@ -119,7 +119,13 @@ async function takeName(temporary: string, target: string): Promise<void> {
       throw codeOf(cause) === 'EEXIST' ? nameTaken(target) : cause
     })
     await placeholder.close()
-    return rename(temporary, target)
+    try {
+      await rename(temporary, target)
+    } catch (failure) {
+      await rm(target, { force: true })
+      throw failure
+    }
+    return
   }
   await rm(temporary, { force: true })
 }

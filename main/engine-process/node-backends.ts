@@ -7,6 +7,7 @@ import { EngineError } from '../../engine/errors.ts'
 import { kernelFolder } from './built-files.ts'
 import { coreThreads } from './core-threads.ts'
 import { nodeEngineHost } from './engine-host.ts'
+import { codeOf } from './node-files.ts'
 import { spawnThread } from './node-threads.ts'
 
 /**
@@ -36,9 +37,11 @@ async function readKernels() {
     try {
       return await readFile(new URL(`${name}.wasm`, kernelFolder()))
     } catch (cause) {
-      throw new EngineError('backend-unavailable', 'The WebAssembly kernels are not compiled.', {
+      const isMissing = codeOf(cause) === 'ENOENT'
+      const problem = isMissing ? 'are not compiled' : `cannot be read (${codeOf(cause)})`
+      throw new EngineError('backend-unavailable', `The WebAssembly kernels ${problem}.`, {
         expected: new URL(`${name}.wasm`, kernelFolder()).pathname,
-        remedy: 'Run: node engine/backends/wasm/build-kernels.mjs',
+        remedy: isMissing ? 'Run: node engine/backends/wasm/build-kernels.mjs' : 'Install Tern again.',
         cause,
       })
     }

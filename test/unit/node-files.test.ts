@@ -1,8 +1,7 @@
-/** Files for the engine: reading, folders, and sinks that leave a whole file or nothing. */
+/** Files that the engine reads: files, folders, and the cache of converted ones. */
 
 import { execFileSync } from 'node:child_process'
 import {
-  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -11,14 +10,13 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { convertedFile, defaultCacheDirectory } from '../../main/engine-process/conversion-cache.ts'
-import { createSink, isFolder, openFile, openFolder, removeUnfinished } from '../../main/engine-process/node-files.ts'
+import { isFolder, openFile, openFolder } from '../../main/engine-process/node-files.ts'
 
 let folder: string
 beforeEach(() => {
@@ -89,77 +87,6 @@ describe('a folder', () => {
     }
     expect(await codeOf(openFolder(at('nowhere')))).toBe('file-not-found')
     expect(await openFolder(at('secret')).catch(error => error.message)).toContain('is not a folder')
-  })
-})
-
-describe('a sink', () => {
-  it('shows the file only when it is whole, and replaces an older one at once', async () => {
-    writeFileSync(at('out'), 'old')
-    const sink = await createSink(at('out'))
-    await sink.write(Buffer.from('new '))
-    expect(readFileSync(at('out'), 'utf8')).toBe('old')
-    await sink.write(Buffer.from('file'))
-    await sink.finish()
-    expect(readFileSync(at('out'), 'utf8')).toBe('new file')
-    expect(readdirSync(folder)).toEqual(['out'])
-    await sink.abort()
-    expect(readFileSync(at('out'), 'utf8')).toBe('new file')
-  })
-
-  it('aborted leaves nothing, and may be aborted twice', async () => {
-    const sink = await createSink(at('deep/er/out'))
-    await sink.write(Buffer.from('half'))
-    await sink.abort()
-    await sink.abort()
-    expect(readdirSync(at('deep/er'))).toEqual([])
-  })
-
-  it.skipIf(!existsSync('/dev/full') || process.getuid?.() !== 0)(
-    'on a full disk says disk-full and leaves nothing',
-    async context => {
-      const disk = at('disk')
-      mkdirSync(disk)
-      try {
-        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk], { stdio: 'ignore' })
-      } catch {
-        context.skip('no right to mount here')
-      }
-      try {
-        const sink = await createSink(join(disk, 'out'))
-        const error = await sink.write(new Uint8Array(1 << 20)).catch(error => error)
-        expect(error).toMatchObject({ code: 'disk-full', remedy: expect.stringContaining('space') })
-        expect(readdirSync(disk)).toEqual([])
-      } finally {
-        execFileSync('umount', [disk])
-      }
-    },
-  )
-
-  it('in a place that cannot be written says so', async () => {
-    writeFileSync(at('file'), '')
-    expect(await codeOf(createSink(at('file/below')))).toBe('file-unreadable')
-    expect(await createSink(at('file/below'), 'Do this.').catch(error => error.remedy)).toBe('Do this.')
-  })
-
-  it('replaces neither a folder nor a device', async () => {
-    mkdirSync(at('there'))
-    expect(await codeOf(createSink(at('there')))).toBe('file-unreadable')
-    if (process.platform !== 'win32') {
-      execFileSync('mkfifo', [at('pipe')])
-      expect(await codeOf(createSink(at('pipe')))).toBe('file-unreadable')
-      expect(readdirSync(folder).sort()).toEqual(['pipe', 'there'])
-    }
-  })
-
-  it('left over by a killed process is removed when it is old', async () => {
-    await createSink(at('young'))
-    await createSink(at('old'))
-    const old = readdirSync(folder).find(name => name.startsWith('old'))!
-    const hourAgo = Date.now() / 1000 - 3600
-    utimesSync(at(old), hourAgo, hourAgo)
-    await removeUnfinished(folder, 60_000)
-    expect(readdirSync(folder).map(name => name.split('.')[0])).toEqual(['young'])
-    await removeUnfinished(at('nowhere'), 0)
   })
 })
 
