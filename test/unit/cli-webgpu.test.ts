@@ -40,7 +40,7 @@ describe.skipIf(noWebGpuReason !== null)('tern with WebGPU', () => {
 
   it('moves a reply to the other backend, either way', async () => {
     for (const backend of ['webgpu', 'wasm']) {
-      const reply = await json(['run', '--backend', backend, '--migrate-at', '4', ...PROMPT])
+      const reply = await json(['run', '--backend', backend, '--move-at', '4', ...PROMPT])
       expect(reply.text).toBe(goldens[0]!.greedy)
       expect(reply.backends).toEqual(backend === 'webgpu' ? ['webgpu', 'wasm'] : ['wasm', 'webgpu'])
       expect(reply.memory.isGpuMemory).toBe(backend === 'wasm')
