@@ -318,14 +318,7 @@ describe('info', () => {
 describe('chat', () => {
   it('answers the lines of a pipe, with history and commands', async () => {
     const transcript = join(folder, 'chat.json')
-    const lines = [
-      'Hello! How are you today?',
-      '/stats',
-      '"""Who',
-      'are you?"""',
-      `/save ${transcript}`,
-      '',
-    ]
+    const lines = ['Hello! How are you today?', '/stats', '"""Who', 'are you?"""', `/save ${transcript}`, '']
     const { code, stdout, stderr } = await tern(['chat', '--greedy'], { stdin: lines.join('\n') })
     expect(code).toBe(0)
     expect(stdout.startsWith(`${goldens[0]!.greedy}\n`)).toBe(true)
