@@ -2,7 +2,7 @@
 import { cancelled, EngineError } from './errors.ts'
 import type { CancelSignal, MaybePromise, YieldToHost } from './host.ts'
 import { checkTokenIds } from './model/token-ids.ts'
-import { readTokens } from './reading.ts'
+import { chunksInTurns, readTokens } from './reading.ts'
 import type { Sequences } from './sequences.ts'
 import type { Turns } from './turns.ts'
 
@@ -23,8 +23,9 @@ export interface Evaluation {
 export async function evaluateTokens(
   tokens: readonly number[],
   options: EvaluateOptions,
-  { sequences, turns, yieldToHost }: { sequences: Sequences; turns: Turns; yieldToHost: YieldToHost },
+  context: { sequences: Sequences; turns: Turns; yieldToHost: YieldToHost },
 ): Promise<Evaluation> {
+  const { sequences } = context
   checkTokenIds(tokens, sequences.config.vocabularySize)
   if (tokens.length === 0) {
     throw new EngineError('invalid-argument', 'There is nothing to evaluate.', { expected: 'at least one token' })
@@ -34,29 +35,16 @@ export async function evaluateTokens(
   const sequence = sequences.create()
   let totalNats = 0
   try {
-    await readTokens(
-      {
-        get capabilities() {
-          return sequences.capabilities
-        },
-        readChunk: (chunk, want, take) =>
-          turns.exclusive(async () => {
-            const logits = await sequences.readChunk(sequence, chunk, want, signal)
-            if (logits) await take(logits)
-          }, signal),
+    await readTokens(chunksInTurns(context, sequence, signal), tokens, {
+      want: 'all',
+      onLogits: async (logits, first, count) => {
+        totalNats += lossSumNats(logits, count, tokens, first + 1)
+        await options.onLogits?.(logits, first, count)
       },
-      tokens,
-      {
-        want: 'all',
-        onLogits: async (logits, first, count) => {
-          totalNats += lossSumNats(logits, count, tokens, first + 1)
-          await options.onLogits?.(logits, first, count)
-        },
-        onProgress: done => options.onProgress?.(done, tokens.length),
-        yieldToHost,
-        ...(signal && { signal }),
-      },
-    )
+      onProgress: done => options.onProgress?.(done, tokens.length),
+      yieldToHost: context.yieldToHost,
+      ...(signal && { signal }),
+    })
   } finally {
     sequences.release(sequence)
   }

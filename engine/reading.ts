@@ -5,6 +5,8 @@
 import type { RunnerCapabilities, StateHandle, WantedLogits } from './backends/backend.ts'
 import { cancelled } from './errors.ts'
 import type { CancelSignal, MaybePromise, YieldToHost } from './host.ts'
+import type { Sequence, Sequences } from './sequences.ts'
+import type { Turns } from './turns.ts'
 
 export interface ReadingOptions {
   want: WantedLogits
@@ -46,6 +48,24 @@ export async function readTokens(
     await reader.readChunk(chunk, wanted, logits => onLogits?.(logits, start, count))
     await onProgress?.(first)
     await yieldToHost?.()
+  }
+}
+
+/** A sequence of a loaded model as a place for chunks: each is a turn of its own. */
+export function chunksInTurns(
+  { sequences, turns }: { sequences: Sequences; turns: Turns },
+  sequence: Sequence,
+  signal?: CancelSignal,
+): ChunkReader {
+  return {
+    get capabilities() {
+      return sequences.capabilities
+    },
+    readChunk: (tokens, want, take) =>
+      turns.exclusive(async () => {
+        const logits = await sequences.readChunk(sequence, tokens, want, signal)
+        if (logits) await take(logits)
+      }, signal),
   }
 }
 

@@ -8,7 +8,7 @@ import type { OpName, OpTable } from './backends/ops.ts'
 import { createReferenceBackend } from './backends/reference/backend.ts'
 import { firstBitDifference, firstNormalDifference } from './conformance/compare.ts'
 import { differenceFromReference, OP_NAMES, RUNNABLE_CASES, type RunnableCase } from './conformance/run-case.ts'
-import { brokenRule, oracleOf, RUNNER_RULES } from './conformance/runner-rules.ts'
+import { brokenRule, largest, oracleOf, RUNNER_RULES } from './conformance/runner-rules.ts'
 import { cancelled, EngineError } from './errors.ts'
 import type { GgufModel } from './formats/gguf.ts'
 import type { CancelSignal, YieldToHost } from './host.ts'
@@ -169,10 +169,4 @@ async function greedy(
   const { values } = await runner.exportState(state)
   runner.releaseState(state)
   return { logits, tokens, state: values }
-}
-
-function largest(logits: Float32Array): number {
-  let best = 0
-  for (let token = 1; token < logits.length; token++) if (logits[token] > logits[best]) best = token
-  return best
 }

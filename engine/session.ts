@@ -6,7 +6,7 @@
 import type { PortableState } from './backends/backend.ts'
 import { EngineError } from './errors.ts'
 import type { CancelSignal } from './host.ts'
-import { readTokens } from './reading.ts'
+import { chunksInTurns, readTokens } from './reading.ts'
 import { ReplyText } from './reply-text.ts'
 import { deviceSampling } from './sampling/device-sampling.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling/sampler.ts'
@@ -243,30 +243,16 @@ export class RecurrentSession implements Session {
     signal: CancelSignal,
     onProgress: (tokensDone: number) => void,
   ): Promise<Float32Array> {
-    const { sequences, turns, yieldToHost } = this.context
     let last: Float32Array | null = null
-    await readTokens(
-      {
-        get capabilities() {
-          return sequences.capabilities
-        },
-        readChunk: (chunk, want, take) =>
-          turns.exclusive(async () => {
-            const logits = await sequences.readChunk(sequence, chunk, want, signal)
-            if (logits) await take(logits)
-          }, signal),
+    await readTokens(chunksInTurns(this.context, sequence, signal), feed, {
+      want: 'last',
+      onLogits: logits => {
+        last = logits.slice()
       },
-      feed,
-      {
-        want: 'last',
-        onLogits: logits => {
-          last = logits.slice()
-        },
-        onProgress,
-        yieldToHost,
-        signal,
-      },
-    )
+      onProgress,
+      yieldToHost: this.context.yieldToHost,
+      signal,
+    })
     return last!
   }
 
@@ -291,7 +277,7 @@ export class RecurrentSession implements Session {
       sequence,
       position,
       sampler,
-      onDevice: deviceSampling(sampling, sampler.seed, context.config.vocabularySize),
+      onDevice: limits => deviceSampling(sampling, sampler.seed, context.config.vocabularySize, limits),
       reply: new ReplyText(context.tokenizer, stop, unfinishedTokens),
       hasStops: stop.length > 0,
       maxTokens,

@@ -3,7 +3,7 @@
  * text that is certain. A recurrent state cannot be taken back by a token: where a stop string may have begun, a mark is
  * kept to go back to.
  */
-import type { SampledTokenUse } from './backends/backend.ts'
+import type { DeviceSamplingLimits, SampledTokenUse } from './backends/backend.ts'
 import type { DecodeQueue } from './decode-queue.ts'
 import { EngineError } from './errors.ts'
 import type { CancelSignal, Clock, YieldToHost } from './host.ts'
@@ -38,8 +38,8 @@ export interface WritingRequest {
   sequence: Sequence
   position: SessionPosition
   sampler: Sampler
-  /** How a device that can sample is to do it; null: the logits must come here. */
-  onDevice: SamplingAt | null
+  /** How a device that can sample is to do it; null: it cannot, and the logits must come here. */
+  onDevice(limits: DeviceSamplingLimits): SamplingAt | null
   reply: ReplyText
   hasStops: boolean
   maxTokens: number
@@ -71,11 +71,11 @@ interface StopPoint {
   heldTokens: number[]
 }
 
-/** Where tokens come from. */
-interface TokenSource {
-  /** Offers the next tokens, one or several, and leaves the position after those that belong to the sequence. */
-  next(): Promise<void>
-}
+/**
+ * Where tokens come from: offers the next ones, or none when it cannot go on, and leaves the position after those that
+ * belong to the sequence.
+ */
+type TokenSource = () => Promise<void>
 
 export class Writing {
   readonly figures: WritingFigures = { generatedTokens: 0, firstTokenMs: null, lastTokenMs: 0 }
@@ -86,8 +86,6 @@ export class Writing {
   private untoldTokens: number[] = []
   /** How the last token offered ended the reply. */
   private end: 'end-of-text' | { stopped: ReplyPiece } | { listenerFailed: unknown } | null = null
-  private readonly sampler: TokenSource = { next: () => this.sampleHere() }
-  private readonly device: TokenSource = { next: () => this.sampleAhead() }
 
   constructor(context: WritingContext, request: WritingRequest) {
     this.context = context
@@ -120,17 +118,15 @@ export class Writing {
   }
 
   private async writeTokens(): Promise<FinishReason> {
-    const { position, signal, onDevice, reply } = this.request
+    const { position, signal, reply } = this.request
     while (this.tokensLeft > 0) {
       // Asked every time: a device may be lost in mid-reply.
-      const isAhead = onDevice !== null && this.context.sequences.capabilities.samples !== null
-      if (isAhead || position.pendingTokens.length > 0) await this.context.yieldToHost()
+      const sources = this.sources()
+      if (sources.length > 1 || position.pendingTokens.length > 0) await this.context.yieldToHost()
       if (signal.aborted) return 'cancelled'
       const told = this.figures.generatedTokens
       try {
-        if (isAhead) await this.device.next()
-        // Lost, or a token that the device leaves to the CPU.
-        if (this.end === null && this.figures.generatedTokens === told) await this.sampler.next()
+        for (const next of sources) if (this.end === null && this.figures.generatedTokens === told) await next()
       } catch (error) {
         if (error instanceof EngineError && error.code === 'cancelled' && signal.aborted) return 'cancelled'
         throw error
@@ -144,6 +140,14 @@ export class Writing {
       if (this.end !== null) throw this.end.listenerFailed
     }
     return 'max-tokens'
+  }
+
+  /** A device that samples comes first; when it is lost, or leaves a token to the CPU, the sampler here does it. */
+  private sources(): TokenSource[] {
+    const { samples } = this.context.sequences.capabilities
+    const samplingAt = samples && this.request.onDevice(samples)
+    const here = (): Promise<void> => this.sampleHere()
+    return samplingAt === null ? [here] : [() => this.sampleAhead(samplingAt), here]
   }
 
   private get tokensLeft(): number {
@@ -171,9 +175,9 @@ export class Writing {
    * One turn of a device that samples and runs ahead. What it has computed beyond the last token is nowhere but in its
    * scratch memory. The last token stays pending, and of an end token the one before it.
    */
-  private async sampleAhead(): Promise<void> {
+  private async sampleAhead(samplingAt: SamplingAt): Promise<void> {
     const { context } = this
-    const { sequence, position, sampler, onDevice, hasStops, signal } = this.request
+    const { sequence, position, sampler, hasStops, signal } = this.request
     const { turns, sequences } = context
     if (hasStops && this.stopPoint === null)
       await this.keepStopPoint(position.snapshot(), sampler.exportState().history)
@@ -186,7 +190,7 @@ export class Writing {
     }
     const turnTokens = turns.othersWait ? SHARED_TURN_TOKENS : hasStops ? TURN_TOKENS_WITH_STOPS : TURN_TOKENS
     const options = {
-      sampling: onDevice!(position.tokenCount + position.pendingTokens.length, sampler.exportState().history),
+      sampling: samplingAt(position.tokenCount + position.pendingTokens.length, sampler.exportState().history),
       maxTokens: Math.min(turnTokens, this.tokensLeft),
       onToken,
       signal,

@@ -60,7 +60,7 @@ export interface RunnerCapabilities extends BackendCapabilities {
   /** Sequences of one decode step, which then reads the weights once for all; 1: one at a time. */
   batch: number
   /** What it can sample by itself, running ahead; null: the logits must come to the CPU. */
-  samples: { penaltyWindow: number; logitBias: boolean } | null
+  samples: DeviceSamplingLimits | null
   /** Tokens of a full chunk: what a cancel may wait for. */
   chunkTokens(want: WantedLogits): number
   memoryPlace: 'system' | 'gpu' | 'board'
@@ -179,6 +179,12 @@ export interface Head {
 
 /** Tokens that penalties look back at on a device. */
 export const MAX_DEVICE_PENALTY_WINDOW = 4096
+
+/** How far a device can sample by itself: never with logit biases. */
+export interface DeviceSamplingLimits {
+  /** Tokens that penalties may look back at. */
+  maxPenaltyWindow: number
+}
 
 /** What a device can sample by itself: everything but logit biases. As in sampling/sampler.ts, in that order. */
 export interface DeviceSampling {

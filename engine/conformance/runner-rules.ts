@@ -421,7 +421,8 @@ function release(runner: Runner, ...states: StateHandle[]): void {
   for (const state of states) runner.releaseState(state)
 }
 
-function largest(logits: Float32Array): number {
+/** The token with the largest logit; the first of several. */
+export function largest(logits: Float32Array): number {
   let best = 0
   for (let token = 1; token < logits.length; token++) if (logits[token] > logits[best]) best = token
   return best

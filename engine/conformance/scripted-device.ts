@@ -113,7 +113,7 @@ class ScriptedDevice implements RunnerDevice<Slot> {
       statesDieWithDevice: this.isDevice,
       residentStates,
       batch,
-      samples: samples ? { penaltyWindow: MAX_DEVICE_PENALTY_WINDOW, logitBias: false } : null,
+      samples: samples ? { maxPenaltyWindow: MAX_DEVICE_PENALTY_WINDOW } : null,
       chunkTokens: () => backend.chunkTokens,
       memoryPlace: this.isDevice ? 'board' : 'system',
       copyCostMs,

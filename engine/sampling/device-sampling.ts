@@ -1,5 +1,5 @@
-/** Sampling options as a device takes them: all but logit biases and very long penalty windows. */
-import { type DeviceSampling, MAX_DEVICE_PENALTY_WINDOW } from '../backends/backend.ts'
+/** Sampling options as a device takes them: all but logit biases and penalty windows that are too long for it. */
+import type { DeviceSampling, DeviceSamplingLimits } from '../backends/backend.ts'
 import { DEFAULT_PENALTY_WINDOW, type SamplingOptions } from './sampler.ts'
 
 /**
@@ -10,7 +10,12 @@ import { DEFAULT_PENALTY_WINDOW, type SamplingOptions } from './sampler.ts'
 export type SamplingAt = (tokenCount: number, history: readonly number[]) => DeviceSampling
 
 /** null: the logits must come to the host. */
-export function deviceSampling(options: SamplingOptions, seed: number, vocabularySize: number): SamplingAt | null {
+export function deviceSampling(
+  options: SamplingOptions,
+  seed: number,
+  vocabularySize: number,
+  { maxPenaltyWindow }: DeviceSamplingLimits,
+): SamplingAt | null {
   const {
     temperature = 0,
     topP = 1,
@@ -21,7 +26,7 @@ export function deviceSampling(options: SamplingOptions, seed: number, vocabular
   const { repetitionPenalty: repetition = 1, presencePenalty: presence = 0, frequencyPenalty: frequency = 0 } = options
   const isPenalised = repetition !== 1 || presence !== 0 || frequency !== 0
   const topK = (options.topK ?? 0) < vocabularySize ? (options.topK ?? 0) : 0
-  if (logitBias.length > 0 || (isPenalised && window > MAX_DEVICE_PENALTY_WINDOW)) return null
+  if (logitBias.length > 0 || (isPenalised && window > maxPenaltyWindow)) return null
   const draw = temperature > 0 ? { temperature, topK, topP, minP } : { temperature, topK: 0, topP: 1, minP: 0 }
   return (tokenCount, history) => ({
     ...draw,

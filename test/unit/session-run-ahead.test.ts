@@ -167,7 +167,8 @@ describe('random choice on the device', () => {
   })
 
   it('knows what a device can do', () => {
-    const can = (options: SamplingOptions): boolean => deviceSampling(options, 1, 1000) !== null
+    const can = (options: SamplingOptions): boolean =>
+      deviceSampling(options, 1, 1000, { maxPenaltyWindow: 4096 }) !== null
     const possible: SamplingOptions[] = [
       {},
       { temperature: 0, topP: 0.5 },
@@ -180,7 +181,8 @@ describe('random choice on the device', () => {
     expect(possible.filter(options => !can(options))).toEqual([])
     const cannot: SamplingOptions[] = [{ repetitionPenalty: 1.1, penaltyWindow: 4097 }, { logitBias: [[5, -100]] }]
     expect(cannot.filter(can)).toEqual([])
-    const seedOf = (seed: number): number => deviceSampling({ temperature: 1 }, seed, 10)!(0, []).seed
+    const seedOf = (seed: number): number =>
+      deviceSampling({ temperature: 1 }, seed, 10, { maxPenaltyWindow: 64 })!(0, []).seed
     expect(seedOf(2 ** 53 - 1)).toBeLessThan(2 ** 32)
     expect(seedOf(2 ** 40)).not.toEqual(seedOf(0))
   })

@@ -126,7 +126,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
       statesDieWithDevice: true,
       residentStates: Number.POSITIVE_INFINITY,
       batch: 1,
-      samples: { penaltyWindow: MAX_DEVICE_PENALTY_WINDOW, logitBias: false },
+      samples: { maxPenaltyWindow: MAX_DEVICE_PENALTY_WINDOW },
       chunkTokens: want => (want === 'all' ? logitsTokens(config, chunkTokens) : chunkTokens),
       memoryPlace: 'gpu',
       copyCostMs: COPY_WAIT_MS + bytesPerState(config) / COPY_BYTES_PER_MS,
