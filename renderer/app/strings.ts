@@ -77,7 +77,7 @@ export const strings = {
     send: 'Send',
     stop: 'Stop',
     hint: 'Enter sends, Shift+Enter starts a new line',
-    disclaimer: 'Small model: often wrong about facts.',
+    disclaimer: 'Small model: check its facts and sums.',
     /** Sending works, the reply comes later. */
     waits: {
       starting: 'The engine is starting; messages wait for it.',
@@ -96,13 +96,13 @@ export const strings = {
     heading: 'A language model on your own computer',
     body: 'MatMul-free: it adds and subtracts where others multiply matrices, and it works offline. Nothing you type leaves this machine.',
     honest: (modelName: string) =>
-      `${modelName} is a very small model. It chats and tells simple stories, and it is often wrong about facts.`,
+      `${modelName} is a very small model. It chats, tells stories and knows everyday things; check its facts and sums.`,
     examplesLabel: 'Examples to start from',
     examples: [
-      'Tell me a short story about a fox and a rabbit.',
-      'Who are you?',
+      'Tell me a bedtime story about a hedgehog.',
+      'What can I cook with eggs and rice?',
+      'Why do cats purr?',
       'What does MatMul-free mean?',
-      'Does your memory grow when we chat?',
     ],
   },
 

@@ -144,14 +144,16 @@ describe.skipIf(noChromiumReason !== null)(`a chat${noChromiumReason === null ? 
 
   it('writes another reply to the same question', async () => {
     await newChat()
-    await say('Hello! How are you today?')
+    // A reply that takes long enough to be seen while it is written.
+    const question = 'Tell me a bedtime story about a hedgehog.'
+    await say(question)
     await replyWith('complete')
     const writing = page.locator('.reply[data-status="pending"], .reply[data-status="streaming"]')
     await Promise.all([writing.waitFor(), page.getByRole('button', { name: 'Regenerate' }).click()])
     await replyWith('complete')
     expect(await page.locator('.reply').count()).toBe(1)
     expect((await prose().innerText()).trim()).not.toBe('')
-    expect(await page.locator('.question').innerText()).toBe('Hello! How are you today?')
+    expect(await page.locator('.question').innerText()).toBe(question)
   })
 
   it('copies a reply', async () => {

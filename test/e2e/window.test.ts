@@ -83,9 +83,9 @@ describe.skipIf(noChromiumReason !== null)(
       await screenshot(page, 'empty-light')
       await page.emulateMedia({ colorScheme: 'dark' })
       await screenshot(page, 'empty-dark')
-      await page.getByRole('button', { name: 'Who are you?' }).click()
+      await page.getByRole('button', { name: 'Why do cats purr?' }).click()
       await replyWith('complete')
-      expect(await page.locator('.question').innerText()).toBe('Who are you?')
+      expect(await page.locator('.question').innerText()).toBe('Why do cats purr?')
       expect(await lastReply().innerText()).toContain('OK.')
     })
 
