@@ -35,6 +35,10 @@ TERN_DEBUG=1 shows where an error came from. NO_COLOR is respected.
 const HELP_WIDTH = 110
 
 export interface MainOptions {
+  /** The process's own streams by default. */
+  terminal?: Terminal
+  /** Called when a stopped command goes on for too long; ends this process by default. */
+  endProcess?(): void
   /** Sees to compiled kernels: quick when they are there. */
   compileKernels?(): Promise<void>
   /** The engine in this process by default. */
@@ -43,8 +47,8 @@ export interface MainOptions {
 
 /** Runs one command; resolves with the exit code. */
 export async function main(argv: readonly string[], options: MainOptions = {}): Promise<number> {
-  const terminal: Terminal = process
-  const interrupts = watchInterrupts(terminal)
+  const terminal: Terminal = options.terminal ?? process
+  const interrupts = watchInterrupts(terminal, options.endProcess)
   const context: CommandContext = {
     terminal,
     interrupts,
@@ -87,7 +91,11 @@ function createProgram(context: CommandContext, setExitCode: (code: number) => v
     .configureHelp({ helpWidth: Math.min(context.terminal.stdout.columns ?? HELP_WIDTH, HELP_WIDTH) })
     .helpOption('-h, --help', 'print help')
     .helpCommand('help [command]', 'print help of a command')
-    .configureOutput({ outputError: (message, write) => write(printable(message.replace(/^error: /, 'tern: '))) })
+    .configureOutput({
+      writeOut: text => void context.terminal.stdout.write(text),
+      writeErr: text => void context.terminal.stderr.write(text),
+      outputError: (message, write) => write(printable(message.replace(/^error: /, 'tern: '))),
+    })
     .showHelpAfterError('Try "tern --help", or "tern help <command>".')
     .addHelpText('after', EXAMPLES)
     .exitOverride()

@@ -32,7 +32,8 @@ const MAX_STOP_MS = 5_000
 /** For what a stopped command has left behind, as a read that cannot be called off. */
 const MAX_EXIT_MS = 200
 
-export function watchInterrupts(terminal: Terminal): Interrupts {
+/** `endProcess` ends this process though something of it hangs. */
+export function watchInterrupts(terminal: Terminal, endProcess = endThisProcess): Interrupts {
   const controller = new AbortController()
   let exitCode: number = EXIT_CODES.SIGINT
   let firstSignalAtMs = Number.NaN
@@ -41,10 +42,8 @@ export function watchInterrupts(terminal: Terminal): Interrupts {
 
   const endNow = () => {
     if (terminal.stdin.isTTY) terminal.stdin.setRawMode(false)
-    if (received === null || process.platform === 'win32') process.exit(exitCode)
-    // An exit waits for reads that block, for ever at a pipe that nobody writes to; a signal does not.
-    process.off(received, listeners[received])
-    process.kill(process.pid, received)
+    if (received !== null) process.off(received, listeners[received])
+    endProcess(received, exitCode)
   }
   const stop = (code: number) => {
     if (controller.signal.aborted) return
@@ -104,6 +103,12 @@ export function watchInterrupts(terminal: Terminal): Interrupts {
       else for (const signal of SIGNALS) process.off(signal, listeners[signal])
     },
   }
+}
+
+function endThisProcess(signal: Signal | null, exitCode: number): void {
+  // An exit waits for reads that block, for ever at a pipe that nobody writes to; a signal does not.
+  if (signal === null || process.platform === 'win32') process.exit(exitCode)
+  process.kill(process.pid, signal)
 }
 
 export const cancelled = (): TernError => new TernError({ code: 'cancelled', message: 'Cancelled.' })

@@ -1,18 +1,36 @@
-/** The command `tern` as users start it: a process of its own, with its output, files and exit code. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+/** The command `tern` with real models: within this process where that is enough, else as users start it. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, it } from 'vitest'
 import packageJson from '../../package.json' with { type: 'json' }
 import goldens from '../golden/data/tern-98m-v2/golden.json' with { type: 'json' }
+import { ternInProcess as tern } from '../tern-in-process.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const launcher = join(root, 'main/launcher/tern.mjs')
 const checkpoints = join(root, 'test/golden/data')
 const folder = mkdtempSync(join(tmpdir(), 'tern-cli-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const cacheBefore = process.env.TERN_CACHE_DIR
+process.env.TERN_CACHE_DIR = folder
+afterAll(() => {
+  if (cacheBefore === undefined) delete process.env.TERN_CACHE_DIR
+  else process.env.TERN_CACHE_DIR = cacheBefore
+  rmSync(folder, { recursive: true, force: true })
+})
 
 interface Ended {
   code: number | null
@@ -47,10 +65,10 @@ function ended(child: ChildProcess): Promise<Ended> {
   return new Promise(resolve => child.once('close', code => resolve({ code, stdout, stderr })))
 }
 
-const tern = (args: string[], options?: StartOptions): Promise<Ended> => ended(start(args, options))
+const ternProcess = (args: string[], options?: StartOptions): Promise<Ended> => ended(start(args, options))
 
-async function json(args: string[], options?: StartOptions) {
-  const { code, stdout, stderr } = await tern([...args, '--json'], options)
+async function json(args: string[]) {
+  const { code, stdout, stderr } = await tern([...args, '--json'])
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   return JSON.parse(stdout)
 }
@@ -72,52 +90,6 @@ function byteTokenizer(vocabularySize: number) {
     model: { type: 'BPE', unk_token: '<unk>', byte_fallback: true, fuse_unk: true, vocab, merges: [] },
   }
 }
-
-describe('help and usage', () => {
-  const commands = ['chat', 'run', 'convert', 'info', 'eval', 'bench', 'serve', 'selftest']
-
-  it('lists every command', async () => {
-    const { code, stdout } = await tern(['--help'])
-    expect(code).toBe(0)
-    for (const command of commands) expect(stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'))
-  })
-
-  it.each(commands)('%s --help shows examples', async command => {
-    const { code, stdout } = await tern([command, '--help'])
-    expect(code).toBe(0)
-    expect(stdout).toContain(`Usage: tern ${command}`)
-    expect(stdout).toContain(`\n  tern ${command}`)
-  })
-
-  it('--version is that of the package', async () => {
-    expect(await tern(['--version'])).toEqual({ code: 0, stdout: `${packageJson.version}\n`, stderr: '' })
-  })
-
-  it.each([
-    { args: [], says: 'Usage: tern' },
-    { args: ['fly'], says: "unknown command 'fly'" },
-    { args: ['run', '--speed', '3'], says: "unknown option '--speed'" },
-    { args: ['run', '-p', 'x', '--top-p', '1.5'], says: 'from 0 to 1' },
-    { args: ['run', '-p', 'x', '--max-tokens', '2.5'], says: 'a whole number from 0' },
-    { args: ['run', '-p', 'x', '--threads', '0'], says: 'from 1 to 64' },
-    { args: ['run', '-p', 'x', '--backend', 'abacus'], says: 'reference' },
-    { args: ['run', '-p', 'x', '--logit-bias', 'x=1'], says: '42=-5' },
-    { args: ['run', '-p', 'x', '--raw', '--system', 'y'], says: '--system needs the chat template' },
-    { args: ['run', '-p', 'x', '--state-in', 'y'], says: 'add --raw' },
-    { args: ['run'], says: 'stdin is empty' },
-    { args: ['eval'], says: 'one of --text FILE, --ids' },
-    { args: ['eval', '--text', 'a', '--ids', 'b'], says: 'one of --text FILE, --ids' },
-    { args: ['eval', '--text', 'a', '--prompts', 'b'], says: 'one of --text FILE, --ids' },
-    { args: ['eval', '--text', 'a', '--seed', '1'], says: 'go with --prompts' },
-    { args: ['eval', '--text', 'a', '--greedy'], says: 'go with --prompts' },
-    { args: ['eval', '--prompts', 'a', '--save-logits', 'b'], says: 'goes with --text or --ids' },
-    { args: ['convert', 'in'], says: "missing required argument 'out'" },
-  ])('wrong usage ends with 2: $args', async ({ args, says }) => {
-    const { code, stdout, stderr } = await tern(args)
-    expect(stderr).toContain(says)
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-  })
-})
 
 describe('run', () => {
   const greeting = goldens[0]!
@@ -149,7 +121,7 @@ describe('run', () => {
   })
 
   it('reads the prompt from a pipe, without its last line end, and streams plain text', async () => {
-    const { code, stdout, stderr } = await tern(['run', '--greedy'], { stdin: 'Hello! How are you today?\n' })
+    const { code, stdout, stderr } = await ternProcess(['run', '--greedy'], { stdin: 'Hello! How are you today?\n' })
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: `${greeting.greedy}\n`, stderr: '' })
   })
 
@@ -196,7 +168,7 @@ describe('run', () => {
 
 describe('errors', () => {
   it('say what was wrong and what to do, without a stack', async () => {
-    const { code, stdout, stderr } = await tern(['run', '-p', 'x', '-m', 'missing.gguf'])
+    const { code, stdout, stderr } = await ternProcess(['run', '-p', 'x', '-m', 'missing.gguf'])
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
     expect(stderr).toMatch(/^tern: .*missing\.gguf/)
     expect(stderr).not.toMatch(/\n\s+at /)
@@ -246,18 +218,6 @@ describe('convert and eval', () => {
     const [fromFile, fromFolder] = [await json([...args, output]), await json([...args, source])]
     expect(fromFile).toMatchObject({ promptTokens: 3, tokenIds: fromFolder.tokenIds, text: fromFolder.text })
     expect(fromFile.tokenIds).toHaveLength(8)
-  })
-
-  it('keeps an existing file unless --force', async () => {
-    const output = join(folder, 'precious.gguf')
-    writeFileSync(output, 'precious')
-    expect(await tern(['convert', checkpoint, output])).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining('--force'),
-    })
-    expect(readFileSync(output, 'utf8')).toBe('precious')
-    expect(await tern(['convert', checkpoint, output, '--force'])).toMatchObject({ code: 0 })
-    expect(readFileSync(output).subarray(0, 4).toString()).toBe('GGUF')
   })
 
   it('leaves nothing behind when the conversion fails', async () => {
@@ -371,6 +331,53 @@ describe('chat on a terminal', () => {
     const [message, ...others] = JSON.parse(readFileSync(transcript, 'utf8'))
     expect(message).toEqual({ role: 'user', content: 'first\n/second\nthird' })
     expect(others).toHaveLength(1)
+  })
+})
+
+describe.skipIf(process.platform === 'win32')('a signal', () => {
+  it('ends the wait for stdin at once', async () => {
+    const ending = tern(['run'], { stdin: null })
+    process.emit('SIGTERM')
+    expect(await ending).toEqual({ code: 143, stdout: '', stderr: 'tern: Cancelled.\n' })
+  })
+
+  it.each([
+    { what: '--state-in', args: ['run', '--raw', '-p', 'x', '--state-in'] },
+    { what: '--text', args: ['eval', '--text'] },
+  ])('ends the wait for $what at once, though the system does not', async ({ what, args }) => {
+    const path = join(folder, `pipe${what}`)
+    execFileSync('mkfifo', [path])
+    const child = spawn(process.execPath, [launcher, ...args, path], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const end = ended(child)
+    // Opening it to write fails until somebody reads.
+    let writer = -1
+    const open = () => {
+      writer = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
+    }
+    await expect.poll(open, { timeout: 20_000 }).toBeUndefined()
+    const sentAtMs = performance.now()
+    child.kill('SIGTERM')
+    const { stderr } = await end
+    closeSync(writer)
+    // An exit code, or the signal itself where a read could not be called off: 143 in a shell.
+    expect(child.signalCode ?? child.exitCode).toSatisfy(end => end === 'SIGTERM' || end === 143)
+    expect(stderr).toBe('tern: Cancelled.\n')
+    expect(performance.now() - sentAtMs).toBeLessThan(4_000)
+  })
+})
+
+describe('an output that takes nothing', () => {
+  it.skipIf(!existsSync('/dev/full'))('is told in one line, with exit code 1', async () => {
+    for (const args of [['--help'], ['info'], ['run', '-p', 'x', '-n', '1', '--json']]) {
+      const full = openSync('/dev/full', 'w')
+      const child = spawn(process.execPath, [launcher, ...args], { stdio: ['ignore', full, 'pipe'] })
+      const { code, stderr } = await ended(child)
+      closeSync(full)
+      expect({ code, stderr }).toEqual({
+        code: 1,
+        stderr: 'tern: The output cannot be written: there is no room left.\n',
+      })
+    }
   })
 })
 
