@@ -1,5 +1,8 @@
 /** `tern` on a software graphics processor, as users start it. */
 import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import goldens from '../golden/data/tern-98m-v2/golden.json' with { type: 'json' }
@@ -45,6 +48,19 @@ describe.skipIf(noWebGpuReason !== null)('tern with WebGPU', () => {
       expect(reply.backends).toEqual(backend === 'webgpu' ? ['webgpu', 'wasm'] : ['wasm', 'webgpu'])
       expect(reply.memory.isGpuMemory).toBe(backend === 'wasm')
     }
+  })
+
+  it('answers prompts with the words of the CPU, several conversations at a time', async () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'tern-prompts-')), 'prompts.json')
+    const rules = { category: 'short', must: null, mustNot: null, words: [1, 40] }
+    const turns = [['What is 7 + 5?'], ['I have a cat called Luna.', 'What is my cat called?'], ['Hi there!']]
+    writeFileSync(file, JSON.stringify({ about: '', prompts: turns.map(turns => ({ ...rules, turns })) }))
+    const [onGpu, onCpu] = [
+      await json(['eval', '--prompts', file, '--backend', 'webgpu']),
+      await json(['eval', '--prompts', file, '--backend', 'wasm']),
+    ]
+    rmSync(dirname(file), { recursive: true })
+    expect(onGpu).toMatchObject({ passed: 3, backend: 'webgpu', answers: onCpu.answers })
   })
 
   it('chooses an adapter by a part of its name, and lists the names when there is none', async () => {

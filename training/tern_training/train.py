@@ -53,7 +53,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32, help="sequences in a step, on each GPU")
     parser.add_argument("--lr", type=float, default=3.5e-3)
     parser.add_argument("--budget", type=float, default=1400, help="seconds of training, in all sittings")
-    parser.add_argument("--sitting", type=float, default=math.inf, help="seconds after which this sitting ends")
+    parser.add_argument(
+        "--sitting", type=float, default=math.inf, help="seconds after which this sitting ends, compiling included"
+    )
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu is for the smoke test only")
     return parser.parse_args(argv)
 
