@@ -3,14 +3,14 @@
  * embedded model. Tables on stdout; everything as JSON with --json FILE. docs/performance.md says how to read them.
  */
 import { writeFile } from 'node:fs/promises'
-import { availableParallelism, loadavg, tmpdir } from 'node:os'
+import { loadavg } from 'node:os'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { ensureKernels } from '../../engine/backends/wasm/build-kernels.mjs'
 import { rateOf } from '../../engine/bench.ts'
 import { type ColdStart, measureColdStart } from './cold-start.ts'
 import { type Machine, machineFacts } from './machine.ts'
+import { HELP, type Options, parseOptions } from './options.ts'
 import { type PeerSpeed, peerCommand, runPeer } from './peer.ts'
 import { isPublishedShape, openRandomModels, type Packing, type RandomModels } from './random-models.ts'
 import {
@@ -39,72 +39,8 @@ import {
   speedTables,
 } from './tables.ts'
 
-const HELP = `Usage: npm run bench -- [options]
-
-What:
-  --parts LIST           speed, kernels, cold-start, resume, flatness (default: all; with --peer: none)
-  --shapes LIST          370M, 1.3B, 2.7B, tern (the embedded model) or GGUF files (default: 370M,1.3B,2.7B,tern)
-  --threads LIST         threads to compute with (default: 1 and as many as the machine has cores)
-  --packing LIST         tq2_0 and tq1_0, of the random models (default: tq2_0)
-  --backend NAME         wasm, webgpu or reference (default: wasm)
-  --adapter NAME         for webgpu: auto, integrated, discrete or part of a name (default: auto)
-  --kernel NAME          auto, relaxed-simd-int16, relaxed-simd, simd or scalar (default: auto)
-  --quick                about a minute: 370M and tern, one short round of each
-
-How long:
-  --rounds N             decode, memory read, products and prefill take turns so often (default: 3)
-  --decode-tokens N      of one round (default: 64)
-  --prefill-tokens N     of one round (default: 512)
-  --batches LIST         sequences to decode together, where the backend can (default: 1,2,4,8)
-  --flat-tokens N        tokens of the one long sequence (default: 100000)
-  --resume-tokens LIST   lengths of the chats to resume (default: 100,1000,10000)
-
-Peers and output:
-  --peer CMD             runs CMD in alternation with ours and prints the ratio; {shape} and {threads} are filled in
-  --folder DIR           where the random models go for the time of the run (default: the system's temporary folder)
-  --json FILE            all figures as JSON
-`
-
-const ALL_PARTS = ['speed', 'kernels', 'cold-start', 'resume', 'flatness'] as const
-type Part = (typeof ALL_PARTS)[number]
 const EMBEDDED_MODEL = fileURLToPath(new URL('../../models/tern-98m-v2.gguf', import.meta.url))
 const COLD_STARTS = 5
-
-const OPTIONS = {
-  parts: { type: 'string' },
-  shapes: { type: 'string' },
-  threads: { type: 'string' },
-  packing: { type: 'string', default: 'tq2_0' },
-  backend: { type: 'string', default: 'wasm' },
-  adapter: { type: 'string', default: 'auto' },
-  kernel: { type: 'string', default: 'auto' },
-  quick: { type: 'boolean', default: false },
-  rounds: { type: 'string' },
-  'decode-tokens': { type: 'string' },
-  'prefill-tokens': { type: 'string' },
-  batches: { type: 'string', default: '1,2,4,8' },
-  'flat-tokens': { type: 'string' },
-  'resume-tokens': { type: 'string' },
-  peer: { type: 'string' },
-  folder: { type: 'string', default: tmpdir() },
-  json: { type: 'string' },
-  help: { type: 'boolean', default: false },
-} as const
-
-const values = given()
-
-interface Options {
-  parts: Part[]
-  shapes: string[]
-  threads: number[]
-  packings: Packing[]
-  rounds: number
-  decodeTokens: number
-  prefillTokens: number
-  batches: number[]
-  flatTokens: number
-  resumeTokens: number[]
-}
 
 interface Report {
   machine: Machine
@@ -131,7 +67,9 @@ async function main(): Promise<void> {
     })
   }
   try {
-    await measure(readOptions(), controller.signal)
+    const options = parseOptions(process.argv.slice(2))
+    if (options.help) process.stdout.write(HELP)
+    else await measure(options, controller.signal)
   } catch (error) {
     note('')
     process.exitCode ||= 1
@@ -156,63 +94,19 @@ async function measure(options: Options, signal: AbortSignal): Promise<void> {
     process.stderr.write(`Other programs are busy (load ${machine.loadAverage.toFixed(1)}): figures will be low.\n\n`)
   }
   await ensureKernels()
-  const models = await openRandomModels(resolve(values.folder))
+  const models = await openRandomModels(resolve(options.folder))
   try {
-    if (values.peer !== undefined) await comparePeer(values.peer, options, models, report, signal)
+    if (options.peer !== undefined) await comparePeer(options.peer, options, models, report, signal)
     await measureModels(options, models, report, signal)
   } finally {
     await models.remove()
   }
   await measureEmbeddedModel(options, report, signal)
   note('')
-  if (values.json !== undefined) {
+  if (options.json !== undefined) {
     const loadAverageAtEnd = loadavg()[0]
-    await writeFile(values.json, `${JSON.stringify({ options, ...report, loadAverageAtEnd }, null, 2)}\n`)
+    await writeFile(options.json, `${JSON.stringify({ options, ...report, loadAverageAtEnd }, null, 2)}\n`)
   }
-}
-
-function given() {
-  try {
-    return parseArgs({ options: OPTIONS }).values
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
-    process.exit(1)
-  }
-}
-
-function readOptions(): Options {
-  const { quick } = values
-  const parts = list(values.parts ?? (values.peer === undefined ? ALL_PARTS.join() : ''))
-  for (const part of parts) oneOf('parts', part, ALL_PARTS)
-  oneOf('kernel', values.kernel, ['auto', 'relaxed-simd', 'relaxed-simd-int16', 'simd', 'scalar'])
-  oneOf('backend', values.backend, ['wasm', 'webgpu', 'reference'])
-  const cores = availableParallelism()
-  return {
-    parts: parts as Part[],
-    shapes: list(values.shapes ?? (quick ? '370M,tern' : values.peer === undefined ? '370M,1.3B,2.7B,tern' : '370M')),
-    threads: counts('threads', values.threads ?? (values.backend === 'wasm' ? [...new Set([1, cores])].join() : '1')),
-    packings: list(values.packing).map(packing => oneOf('packing', packing, ['tq1_0', 'tq2_0'])),
-    rounds: counts('rounds', values.rounds ?? (quick ? '1' : '3'))[0],
-    decodeTokens: counts('decode-tokens', values['decode-tokens'] ?? (quick ? '32' : '64'))[0],
-    prefillTokens: counts('prefill-tokens', values['prefill-tokens'] ?? (quick ? '128' : '512'))[0],
-    batches: counts('batches', values.batches),
-    flatTokens: counts('flat-tokens', values['flat-tokens'] ?? (quick ? '1000' : '100000'))[0],
-    resumeTokens: counts('resume-tokens', values['resume-tokens'] ?? (quick ? '100,1000' : '100,1000,10000')),
-  }
-}
-
-const list = (text: string): string[] => text.split(',').filter(Boolean)
-
-function oneOf<Choice extends string>(option: string, given: string, choices: readonly Choice[]): Choice {
-  const choice = choices.find(name => name === given)
-  if (choice === undefined) throw new Error(`--${option} takes ${choices.join(', ')}; not "${given}".`)
-  return choice
-}
-
-function counts(option: string, text: string): number[] {
-  const numbers = list(text).map(Number)
-  if (numbers.length > 0 && numbers.every(number => Number.isInteger(number) && number > 0)) return numbers
-  throw new Error(`--${option} takes whole numbers above 0; not "${text}".`)
 }
 
 /** Path of a shape's model; random ones exist until the next one is asked for. */
@@ -229,9 +123,9 @@ const speedOf = (file: string, threads: number, options: Options, signal: AbortS
     {
       file,
       threads,
-      backend: values.backend,
-      adapter: values.adapter,
-      kernel: values.kernel,
+      backend: options.backend,
+      adapter: options.adapter,
+      kernel: options.kernel,
       rounds: once ? 1 : options.rounds,
       'decode-tokens': options.decodeTokens,
       'prefill-tokens': options.prefillTokens,
@@ -249,16 +143,16 @@ async function measureModels(options: Options, models: RandomModels, report: Rep
         note(`${shape}, ${count} threads`)
         report.speed.push({ shape, packing, ...(await speedOf(file, count, options, signal)) })
       }
-      if (!parts.includes('kernels') || values.backend === 'reference' || packing === 'tq1_0') continue
+      if (!parts.includes('kernels') || options.backend === 'reference' || packing === 'tq1_0') continue
       note(`kernels, ${shape}`)
-      if (values.backend === 'webgpu') {
-        const { backend, adapter } = values
+      if (options.backend === 'webgpu') {
+        const { backend, adapter } = options
         const prefillTokens = options.prefillTokens
         const given = { measure: 'ops', file, backend, adapter, 'prefill-tokens': prefillTokens }
         report.ops.push({ shape, ...(await runCase(opsSchema, given, signal)) })
         continue
       }
-      const { kernel } = values
+      const { kernel } = options
       const kernels = await runCase(kernelsSchema, { measure: 'kernels', file, kernel, rounds: options.rounds }, signal)
       report.kernels.push({ shape, ...kernels })
     }
@@ -271,7 +165,7 @@ async function measureModels(options: Options, models: RandomModels, report: Rep
 
 async function measureEmbeddedModel(options: Options, report: Report, signal: AbortSignal): Promise<void> {
   const { parts } = options
-  const { backend, adapter, kernel } = values
+  const { backend, adapter, kernel } = options
   const threads = Math.max(...options.threads)
   if (parts.includes('cold-start')) {
     note('cold start')
@@ -351,5 +245,4 @@ function note(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
 }
 
-if (values.help) process.stdout.write(HELP)
-else await main()
+await main()

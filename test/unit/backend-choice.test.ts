@@ -6,6 +6,7 @@ import type { WebGpuBackend } from '../../engine/backends/webgpu/backend.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { type BackendMakers, chooseBackend, loadChosen } from '../../main/engine-process/backend-choice.ts'
 import { parseNvidiaSmi } from '../../main/engine-process/gpu-memory.ts'
+import { ThreadStartError } from '../../main/engine-process/node-threads.ts'
 import {
   createScriptedBackend,
   reply,
@@ -146,6 +147,40 @@ describe('auto', () => {
 })
 
 const LOAD = { signal: { aborted: false }, onProgress: () => {} }
+
+describe('threads that do not start', () => {
+  const failure = new ThreadStartError(new Error('EMFILE'))
+
+  /** A CPU whose first model needs threads that cannot be had. */
+  function crowded() {
+    const { makers } = rig({ hasGpu: false })
+    const asked: (number | undefined)[] = []
+    const cpu: BackendMakers['cpu'] = async (_choice, threads) => {
+      asked.push(threads)
+      const backend = createScriptedBackend()
+      if (threads === 1) return backend
+      return { ...backend, load: () => Promise.reject(failure) }
+    }
+    return { makers: { ...makers, cpu }, asked }
+  }
+
+  it.each(['auto', 'wasm'] as const)('leave one alone to compute, and the description says so (%s)', async backend => {
+    const { makers, asked } = crowded()
+    const { model: loaded, dispose } = await loadChosen(model, { backend }, LOAD, makers)
+    expect(loaded.backend.description).toContain('more threads could not be started')
+    expect(asked).toEqual([undefined, 1])
+    await dispose()
+  })
+
+  it('are told when so many were asked for', async () => {
+    const { makers } = crowded()
+    const attempt = loadChosen(model, { backend: 'wasm', threads: 4 }, LOAD, makers)
+    await expect(attempt).rejects.toMatchObject({
+      code: 'backend-failed',
+      remedy: expect.stringContaining('--threads 1'),
+    })
+  })
+})
 
 describe('a choice by name', () => {
   it('is taken as it is, or refused', async () => {

@@ -17,6 +17,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { convertedFile, defaultCacheDirectory } from '../../main/engine-process/conversion-cache.ts'
 import { isFolder, openFile, openFolder } from '../../main/engine-process/node-files.ts'
+import { unfinishedPath } from '../../main/engine-process/unfinished-files.ts'
 
 let folder: string
 beforeEach(() => {
@@ -126,6 +127,15 @@ describe('the conversion cache', () => {
     })
     await expect(attempt).rejects.toThrow('broken')
     expect(cached()).toEqual([])
+  })
+
+  it('removes what a killed measurement left beside it', async () => {
+    const { get } = prepare()
+    mkdirSync(at('cache'))
+    // No process has this number.
+    writeFileSync(unfinishedPath(at('cache/bench.gguf')).replace(`-${process.pid}-`, '-99999999-'), 'a model')
+    await get()
+    expect(readdirSync(at('cache'))).toEqual(['converted'])
   })
 
   it('keeps two folders of one name apart', async () => {
