@@ -216,8 +216,8 @@ export class Sequences {
         if (runner.capabilities.samples === null) return
         await runner.decodeAhead!(state, start, { ...options, onToken })
       } catch (error) {
-        if (told.length === 0 || !this.isLoss(runner, error)) throw error
-        this.beginMove(error)
+        // The next call finds the same loss; what was told stands.
+        if (!this.isLoss(runner, error)) throw error
       } finally {
         const all = typeof start === 'number' ? [start, ...told] : told
         const unread = (lastUse as SampledTokenUse) === 'drop' ? 2 : 1

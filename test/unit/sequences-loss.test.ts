@@ -31,7 +31,7 @@ const nothing: SessionInput = { kind: 'tokens', tokens: [] }
 const LINE = characters('the terns fly far over the sea and back again; the seals watch and wonder.')
 const next = (fed: readonly number[]): number => {
   if (fed[1] === id('z')) return [id('ab</'), id('x</st'), id('op>yz'), END][(fed.length - 2) % 4]
-  return fed.length > 120 ? END : LINE[fed.length % LINE.length]
+  return fed.length === 105 ? END : LINE[fed.length % LINE.length]
 }
 
 async function write(session: Session, input: SessionInput, sampling: SamplingOptions) {
@@ -66,6 +66,8 @@ async function converse(model: LoadedModel) {
       write(copy, nothing, { maxTokens: 4, frequencyPenalty: 1e-6 }),
     ]),
   )
+  // An end token, which no state has read, and what is said after it.
+  results.push(await write(a, text('q'), {}), await write(a, text('r'), { maxTokens: 3 }))
   const rows: number[] = []
   const { lossNats } = await model.evaluate([BOS, ...characters('x'.repeat(20))], {
     onLogits: (_logits, first, count) => {
@@ -168,6 +170,27 @@ describe('a second device', () => {
     const { results, events } = await run(options, { call: 30, moment: 'before' })
     expect(results).toEqual((await expected).results)
     expect(events.at(-1)).toMatchObject({ kind: 'moved', exact: false })
+  })
+})
+
+describe('a state file', () => {
+  it('says in which numeric mode its state was made, wherever it is written and read', async () => {
+    const device = createScriptedBackend({ isDevice: true, numericMode: 'fixed-q14' })
+    const other = createScriptedBackend()
+    device.next = next
+    other.next = next
+    const model = await loadModel(FILE, device, host)
+    const session = model.createSession()
+    await write(session, text('p'), { maxTokens: 3 })
+    const modeOf = (file: Uint8Array): string => /"numericMode":"([^"]*)"/.exec(new TextDecoder().decode(file))![1]
+    const file = await session.serialize()
+    expect(modeOf(file)).toBe('fixed-q14')
+    await model.move(other)
+    const restored = await model.importSession(file)
+    expect(modeOf(await restored.serialize())).toBe('fixed-q14')
+    expect((await write(restored, nothing, { maxTokens: 3 })).tokens).toEqual([5, 6, 7].map(t => LINE[t]))
+    expect(modeOf(await restored.serialize())).toBe('float32')
+    await model.dispose()
   })
 })
 
@@ -313,12 +336,14 @@ describe('while a model moves', () => {
       ),
     )
     while (!kinds.includes('moving')) await host.yieldToHost()
+    const evaluating = model.evaluate([BOS, 5], { signal }).catch((error: unknown) => error)
     for (let turn = 0; turn < 5; turn++) await host.yieldToHost()
     expect(reasons).toEqual([])
     signal.aborted = true
     look()
     await Promise.all(writing)
     expect(reasons).toEqual(['cancelled', 'cancelled'])
+    expect(await evaluating).toMatchObject({ code: 'cancelled' })
     expect(kinds).toEqual(['moving'])
     finish()
     signal.aborted = false
@@ -327,6 +352,33 @@ describe('while a model moves', () => {
     const all = [...shown[0], ...rest.tokens]
     expect(all).toEqual(all.map((_, t) => LINE[(2 + t) % LINE.length]))
     expect(await tokensRead(b)).toEqual([BOS, id('p'), ...shown[1].slice(0, -1)])
+    await model.dispose()
+  })
+
+  it('a move that is asked for comes after it', async () => {
+    const { place, nextBackend, finish, look } = slowPlace()
+    const [device, other] = [createScriptedBackend({ isDevice: true }), createScriptedBackend()]
+    device.next = next
+    other.next = next
+    const model = await loadModel(FILE, device, host, { nextBackend })
+    const session = model.createSession()
+    const signal = { aborted: false }
+    const told = await write(session, text('p'), { maxTokens: 2 })
+    device.deviceFailure = new EngineError('device-lost', 'gone')
+    const reading = session.generate(text('q'), {}, { signal, onEvent: () => {} })
+    for (let turn = 0; turn < 3; turn++) await host.yieldToHost()
+    signal.aborted = true
+    look()
+    await reading
+    const moving = model.move(other)
+    for (let turn = 0; turn < 3; turn++) await host.yieldToHost()
+    expect(model.backend).toBe(device.info)
+    finish()
+    await moving
+    expect(model.backend).toBe(other.info)
+    expect([device.disposedRunners, place.disposedRunners, other.disposedRunners]).toEqual([1, 1, 0])
+    const { tokens } = await write(session, nothing, { maxTokens: 2 })
+    expect([...told.tokens, ...tokens]).toEqual([2, 3, 4, 5].map(t => LINE[t]))
     await model.dispose()
   })
 
