@@ -51,8 +51,8 @@ Examples:
 
 With --json, stdout gets one object:
   text, tokenIds, promptTokens, finishReason, tokensPerSecond (decode), prefillTokensPerSecond, ttftMs,
-  seed (null: greedy), memory {weightBytes, stateBytes, scratchBytes, isGpuMemory, processRssBytes}, model, modelPath, backend, kernel,
-  threads, loadMs, backends (more than one when the reply moved)
+  seed (null: greedy), memory {weightBytes, stateBytes, scratchBytes, isGpuMemory, processRssBytes}, model,
+  modelPath, backend, kernel, threads, loadMs, backends (more than one when the reply moved)
   or {"error": {code, message, expected, actual, remedy}} with exit code 1.
 `
 
