@@ -10,6 +10,7 @@ import type { EngineApi } from '../contract/engine-api.ts'
 import { TernError } from '../contract/errors.ts'
 import type { Handlers } from '../contract/rpc.ts'
 import { createEventFeed } from '../main/engine-process/event-feed.ts'
+import { systemTime, type Time } from '../main/time.ts'
 
 const WORDS =
   'the tern flies from the Arctic to the Antarctic and back every year , it weighs about a hundred grams .'.split(' ')
@@ -31,6 +32,8 @@ export interface FakeEngineOptions {
   replyWords?: number
   loadMs?: number
   onCrash?: () => void
+  /** The clock that its pauses follow. */
+  time?: Time
 }
 
 interface FakeSession {
@@ -41,7 +44,6 @@ interface FakeSession {
   stopRequested: boolean
 }
 
-const pause = (durationMs: number) => new Promise(resolve => setTimeout(resolve, durationMs))
 const tokenCount = (text: string) => text.split(' ').filter(word => word !== '').length
 
 export const fakeModel = {
@@ -76,7 +78,8 @@ export interface FakeEngine {
 }
 
 export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
-  const { tokenMs = 2, replyWords = 40, loadMs = 20, onCrash = () => process.exit(70) } = options
+  const { tokenMs = 2, replyWords = 40, loadMs = 20, onCrash = () => process.exit(70), time = systemTime } = options
+  const pause = (durationMs: number) => new Promise<void>(resolve => time.after(durationMs, resolve))
   const sessions = new Map<string, FakeSession>()
   let nextSession = 1
   let loaded = false
@@ -191,7 +194,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
           const session = idle(sessionId)
           session.busy = true
           session.stopRequested = false
-          const startedAtMs = performance.now()
+          const startedAtMs = time.nowMs()
           const stopping = () => session.stopRequested || signal.aborted
           try {
             const wanted = input.kind === 'messages' ? render(input) : session.text + render(input)
@@ -207,7 +210,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
               emit({ kind: 'prefill', tokensDone: promptTokens, tokensTotal: promptTokens, reusedTokens: reused })
             }
             let generatedTokens = 0
-            const ttftMs = performance.now() - startedAtMs
+            const ttftMs = time.nowMs() - startedAtMs
             const finish = (reason: 'end-of-text' | 'max-tokens' | 'cancelled') =>
               emit({
                 kind: 'finish',

@@ -4,7 +4,7 @@ import type { EngineApi } from '../../contract/engine-api.ts'
 import type { Client } from '../../contract/rpc.ts'
 import type { TemplateMessage } from '../../contract/words/message.ts'
 import type { Sampling } from '../../contract/words/sampling.ts'
-import { generateReply, type Reply } from './generation.ts'
+import { generateReply, type Reply } from '../generation/generate.ts'
 
 export interface SeededReply extends Reply {
   /** Same seed, same text; null: greedy. */

@@ -8,9 +8,9 @@ import type { BackendInfo } from '../../contract/words/backend.ts'
 import type { EngineMemory } from '../../contract/words/memory.ts'
 import type { LoadedModel } from '../../contract/words/model.ts'
 import type { Sampling } from '../../contract/words/sampling.ts'
+import { generateReply, type Reply } from '../generation/generate.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
 import { seeded } from './conversation.ts'
-import { generateReply, type Reply } from './generation.ts'
 import { MAX_STATE_BYTES, readInputFile, readPipedStdin } from './input-files.ts'
 import { loadModel, modelPath } from './model.ts'
 import {
@@ -51,8 +51,8 @@ Examples:
 
 With --json, stdout gets one object:
   text, tokenIds, promptTokens, finishReason, tokensPerSecond (decode), prefillTokensPerSecond, ttftMs,
-  seed (null: greedy), memory {weightBytes, stateBytes, scratchBytes, isGpuMemory, processRssBytes}, model,
-  modelPath, backend, kernel, threads, loadMs, backends (more than one when the reply moved)
+  seed (null: greedy), memory {weightBytes, stateBytes, scratchBytes, isGpuMemory, processRssBytes}, model, modelPath, backend, kernel,
+  threads, loadMs, backends (more than one when the reply moved)
   or {"error": {code, message, expected, actual, remedy}} with exit code 1.
 `
 

@@ -1,8 +1,6 @@
 /** `tern serve`: the chat window in a browser of this machine. */
-import { stat } from 'node:fs/promises'
 import type { Command } from 'commander'
 import type { CommandContext } from './command-context.ts'
-import { fileError } from './input-files.ts'
 import { modelPath } from './model.ts'
 import { addModelOptions, backendRequest, type ModelOptions, number } from './options.ts'
 
@@ -32,11 +30,6 @@ export function defineServe(program: Command, run: (options: ServeOptions) => Pr
 }
 
 export async function serve(options: ServeOptions, context: CommandContext): Promise<number> {
-  const path = modelPath(options.model)
-  // The window tells everything else that may be wrong with a model; a mistyped path is better told here.
-  await stat(path).catch(cause => {
-    throw fileError(cause, `Cannot read ${path}.`)
-  })
   await context.prepareBackend(options.backend)
   const [{ runBrowserShell }, { ensureWindow }, { endWithNpm }] = await Promise.all([
     import('../browser-shell/browser-shell.ts'),
@@ -46,7 +39,7 @@ export async function serve(options: ServeOptions, context: CommandContext): Pro
   endWithNpm()
   await ensureWindow()
   await runBrowserShell({
-    modelPath: path,
+    modelPath: modelPath(options.model),
     ...backendRequest(options),
     open: options.open,
     ...(options.port === undefined ? {} : { port: options.port }),

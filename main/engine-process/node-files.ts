@@ -3,7 +3,6 @@ import { constants, type FileHandle, open, readdir, stat } from 'node:fs/promise
 import { basename, join } from 'node:path'
 import { EngineError } from '../../engine/errors.ts'
 import type { ByteFolder, ByteSource } from '../../engine/host.ts'
-import { isUnfinished } from './unfinished-files.ts'
 
 /** Throws `file-not-found` or `file-unreadable`. */
 export async function openFile(path: string): Promise<ByteSource> {
@@ -74,10 +73,8 @@ export async function openFolder(path: string): Promise<ByteFolder> {
   const list = async () => {
     try {
       const entries = await readdir(path, { withFileTypes: true })
-      // Hugging Face caches hold links to files. What is still being written is no part of a checkpoint.
-      return entries
-        .filter(entry => (entry.isFile() || entry.isSymbolicLink()) && !isUnfinished(entry.name))
-        .map(entry => entry.name)
+      // Hugging Face caches hold links to files.
+      return entries.filter(entry => entry.isFile() || entry.isSymbolicLink()).map(entry => entry.name)
     } catch (error) {
       if (codeOf(error) !== 'ENOTDIR') throw readError(error, path)
       throw new EngineError('file-unreadable', `${path} is not a folder.`, {

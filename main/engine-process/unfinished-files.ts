@@ -21,9 +21,6 @@ export function unfinishedPath(path: string): string {
   return join(dirname(path), `${shortened(basename(path))}.unfinished-${owner}-${randomBytes(6).toString('hex')}`)
 }
 
-/** Whether a file of this name is being written, or was when its writer was killed. */
-export const isUnfinished = (name: string): boolean => UNFINISHED.test(name)
-
 /** Removes the unfinished files of dead processes. A folder that cannot be read is left alone. */
 export async function removeLeftovers(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {

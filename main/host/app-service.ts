@@ -3,8 +3,8 @@
 import type { AppInfo } from '../../contract/app/app.ts'
 import { type AppApi, appApi } from '../../contract/app-api.ts'
 import { type Handlers, type Server, serve, type Transport } from '../../contract/rpc.ts'
-import { createMemoryChatStore } from '../services/chats/chat-store.ts'
-import { type Chats, createChats } from '../services/chats/chats.ts'
+import { Chats } from '../services/chats/chats.ts'
+import { createMemoryChatStore } from '../services/chats/memory-chat-store.ts'
 import { createEngineMemoryWatch } from '../services/telemetry/engine-memory.ts'
 import type { SpawnEngineProcess, SupervisorTiming } from './supervisor.ts'
 import { createSupervisor, type ModelRequest, type Supervisor } from './supervisor.ts'
@@ -27,7 +27,7 @@ export interface AppHost {
 
 export function createAppHost({ info, spawnEngine, model, timing }: AppHostOptions): AppHost {
   const supervisor = createSupervisor(spawnEngine, model, timing === undefined ? {} : { timing })
-  const chats = createChats(supervisor, createMemoryChatStore())
+  const chats = new Chats(supervisor, createMemoryChatStore())
   const handlers = createAppService(info, supervisor, chats)
   return {
     supervisor,
@@ -42,13 +42,15 @@ function createAppService(info: AppInfo, supervisor: Supervisor, chats: Chats): 
     calls: {
       'app.info': () => info,
       'engine.retry': () => supervisor.retry(),
-      'chat.list': () => chats.list(),
       'chat.create': () => chats.create(),
       'chat.delete': ({ chatId }) => chats.delete(chatId),
+      'chat.restore': ({ chatId }) => chats.restore(chatId),
       'chat.send': ({ chatId, text, sampling }) => chats.send(chatId, text, sampling),
       'chat.stop': ({ chatId }) => chats.stop(chatId),
-      'chat.regenerate': ({ chatId, sampling }) => chats.regenerate(chatId, sampling),
-      'chat.continue': ({ chatId, sampling }) => chats.continue(chatId, sampling),
+      'chat.regenerate': ({ chatId, messageId, sampling }) => chats.regenerate(chatId, messageId, sampling),
+      'chat.continue': ({ chatId, messageId, sampling }) => chats.continue(chatId, messageId, sampling),
+      'chat.edit': ({ chatId, messageId, text, sampling }) => chats.edit(chatId, messageId, text, sampling),
+      'chat.select': ({ chatId, messageId }) => chats.select(chatId, messageId),
     },
     streams: {
       'engine.status': (_params, emit, { signal }) =>
@@ -61,6 +63,7 @@ function createAppService(info: AppInfo, supervisor: Supervisor, chats: Chats): 
           emit(supervisor.status)
         }),
       'engine.memory': (_params, emit, { signal }) => memory.watch(emit, signal),
+      'chat.summaries': (_params, emit, { signal }) => chats.watchSummaries(emit, signal),
       'chat.watch': ({ chatId }, emit, { signal }) => chats.watch(chatId, emit, signal),
     },
   }

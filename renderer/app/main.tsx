@@ -39,12 +39,10 @@ stores.preferences.subscribe(({ theme }) => showTheme(theme))
 
 stores.engine.start()
 stores.connection.state.subscribe(({ phase }) => {
-  if (phase === 'open') void stores.chats.refresh()
+  if (phase === 'open') stores.chats.refresh()
 })
-// Another window of the same host may have changed the list.
 window.addEventListener('focus', () => {
-  if (stores.connection.state.getState().phase === 'open') void stores.chats.refresh()
-  else stores.connection.retryNow()
+  if (stores.connection.state.getState().phase !== 'open') stores.connection.retryNow()
 })
 window.addEventListener('online', () => stores.connection.retryNow())
 window.addEventListener('pagehide', () => stores.chats.dispose())

@@ -32,6 +32,7 @@ export const strings = {
     kept: 'Chats are kept until Tern is closed.',
     remove: (title: string) => `Delete “${title}”`,
     removed: (title: string) => `Deleted “${title}”.`,
+    removedElsewhere: (title: string) => `“${title}” was deleted in another window.`,
     undo: 'Undo',
     today: 'Today',
     earlier: 'Earlier',

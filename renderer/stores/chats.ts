@@ -4,345 +4,346 @@
  * reload finds both). Text that streams in is gathered and applied once a frame; finished messages keep their identity,
  * so that a view can skip them. A new chat exists only here until its first message is sent.
  */
-import * as v from 'valibot'
 import { createStore, type StoreApi } from 'zustand/vanilla'
-import type { Chat, ChatEvent, ChatMessage, ChatSummary } from '../../contract/app/chats.ts'
+import type { Chat, ChatEvent, ChatSummariesEvent, ChatSummary, ReplyInFlight } from '../../contract/app/chats.ts'
 import { type TernErrorData, toErrorData } from '../../contract/errors.ts'
 import type { Subscription } from '../../contract/rpc.ts'
+import { applyChatEvent, applySummariesEvent, WaitingEvents } from './chat-events.ts'
 import type { AppClient } from './connection.ts'
+import { type Drafts, keepDrafts, readDrafts, withDraft } from './drafts.ts'
 import type { Schedule } from './frame.ts'
 import type { Memo } from './preferences.ts'
 
-/** Figures of the reply in flight. */
-export interface LiveReply {
-  messageId: string
-  generatedTokens: number
-  tokensPerSecond: number | null
-  prefill: { tokensDone: number; tokensTotal: number; reusedTokens: number } | null
-}
-
 export interface ChatsState {
-  /** null until the host has answered. Newest first. */
-  summaries: ChatSummary[] | null
+  /** Of chats that are not deleted, latest first. null until the host has answered. */
+  summaries: readonly ChatSummary[] | null
   /** null: a new chat that the host does not know yet. */
   currentId: string | null
-  /** The open chat; null while it is fetched, and for a new chat. */
+  /** The open chat; null while it is fetched for the first time, and for a new chat. */
   chat: Chat | null
-  live: LiveReply | null
+  /** The host does not have the open chat any more; what was fetched of it can still be read and copied. */
+  isGone: boolean
   /** Unsent text per chat id; NEW_CHAT for the new one. */
-  drafts: Readonly<Record<string, string>>
+  drafts: Drafts
   /** A message is on its way to the host. */
   sending: boolean
-  /** Deleted on screen, not yet at the host: can be undone until the pause ends. */
-  removing: { chatId: string; title: string } | null
-  /** The last action that failed. */
-  failure: TernErrorData | null
+  /** Deleted, here (`isOurs`) or while it was open here in another window: can be restored. */
+  removed: { chatId: string; title: string; isOurs: boolean } | null
+  /** The last action that failed, per chat. */
+  failures: Readonly<Record<string, TernErrorData>>
 }
 
 export const NEW_CHAT = ''
-export const UNDO_MS = 8_000
 const OPEN_CHAT_KEY = 'tern.openChat'
-const DRAFTS_KEY = 'tern.drafts'
+
+/** The reply in flight in the open chat. */
+export const replyOf = (state: Pick<ChatsState, 'chat'>): ReplyInFlight | null => state.chat?.reply ?? null
 
 /** Whether the open chat waits for a reply or receives one. */
-export const isReplying = (state: Pick<ChatsState, 'chat' | 'sending'>): boolean => {
-  const last = state.chat?.messages.at(-1)
-  return state.sending || (last?.role === 'assistant' && (last.status === 'pending' || last.status === 'streaming'))
-}
-
-/** Whether the last reply was cut short in a way that it can go on from. */
-export const canContinue = (message: ChatMessage): boolean =>
-  message.role === 'assistant' &&
-  message.content !== '' &&
-  (message.status === 'stopped' ||
-    message.status === 'interrupted' ||
-    (message.status === 'complete' && message.finishReason === 'max-tokens'))
+export const isReplying = (state: Pick<ChatsState, 'chat' | 'sending'>): boolean =>
+  state.sending || replyOf(state) !== null
 
 export const draftOf = (state: Pick<ChatsState, 'drafts' | 'currentId'>): string =>
   state.drafts[state.currentId ?? NEW_CHAT] ?? ''
 
+export const failureOf = (state: Pick<ChatsState, 'failures' | 'currentId'>): TernErrorData | null =>
+  state.failures[state.currentId ?? NEW_CHAT] ?? null
+
 export interface ChatsStore {
   state: StoreApi<ChatsState>
-  /** Fetches the list and reopens the chat that was open. Call again after the line to the host was repaired. */
-  refresh(): Promise<void>
+  /** Follows the list, and reopens the chat that was open. Call again after the line to the host was repaired. */
+  refresh(): void
   newChat(): void
   open(chatId: string): void
   setDraft(text: string): void
-  /** Sends the draft. Does nothing when it is blank or a reply is in flight. */
-  send(): Promise<void>
+  /** Sends the draft, or `text` and leaves the draft alone. Does nothing when it is blank or a reply is in flight. */
+  send(text?: string): Promise<void>
   stop(): Promise<void>
-  regenerate(): Promise<void>
-  continueReply(): Promise<void>
-  /** Takes the chat off the list; the host is told after UNDO_MS, or when another chat is deleted. */
-  remove(chatId: string): void
-  undoRemove(): void
+  regenerate(messageId: string): Promise<void>
+  continueReply(messageId: string): Promise<void>
+  edit(messageId: string, text: string): Promise<void>
+  /** Shows another version of a message. */
+  select(messageId: string): Promise<void>
+  remove(chatId: string): Promise<void>
+  undoRemove(): Promise<void>
+  dismissRemoved(): void
   dismissFailure(): void
-  /** The window goes: a pending delete is told to the host now. */
   dispose(): void
 }
 
-export function createChatsStore(client: AppClient, schedule: Schedule, memo: Memo): ChatsStore {
-  const state = createStore<ChatsState>(() => ({
-    summaries: null,
-    currentId: memo.getItem(OPEN_CHAT_KEY) || null,
-    chat: null,
-    live: null,
-    drafts: readDrafts(memo),
-    sending: false,
-    removing: null,
-    failure: null,
-  }))
-  const { getState, setState } = state
-  let watching: Subscription | null = null
-  let removeTimer: ReturnType<typeof setTimeout> | undefined
-  const remember = (key: string, value: string) => {
-    try {
-      memo.setItem(key, value)
-    } catch {}
+export const createChatsStore = (client: AppClient, schedule: Schedule, memo: Memo): ChatsStore =>
+  new HostChats(client, schedule, memo)
+
+class HostChats implements ChatsStore {
+  readonly state: StoreApi<ChatsState>
+  private readonly client: AppClient
+  private readonly schedule: Schedule
+  private readonly memo: Memo
+  private readonly waiting = new WaitingEvents()
+  /** Of all chats that were open: readable while the line is down, and shown until the host has answered. */
+  private readonly seen = new Map<string, Chat>()
+  /** The host's list, deleted ones among them. */
+  private all: readonly ChatSummary[] | null = null
+  private watching: Subscription | null = null
+  private listing: Subscription | null = null
+
+  constructor(client: AppClient, schedule: Schedule, memo: Memo) {
+    this.client = client
+    this.schedule = schedule
+    this.memo = memo
+    this.state = createStore<ChatsState>(() => ({
+      summaries: null,
+      currentId: memo.getItem(OPEN_CHAT_KEY) || null,
+      chat: null,
+      isGone: false,
+      drafts: readDrafts(memo),
+      sending: false,
+      removed: null,
+      failures: {},
+    }))
   }
 
-  // ---- what the host streams into the open chat
-
-  let appended = new Map<string, Extract<ChatEvent, { kind: 'append' }>>()
-
-  const flush = () => {
-    const { chat } = getState()
-    if (appended.size === 0 || chat === null) return
-    const batch = appended
-    appended = new Map()
-    let live = getState().live
-    const messages = chat.messages.map(message => {
-      const event = batch.get(message.id)
-      if (event === undefined) return message
-      live = {
-        messageId: message.id,
-        generatedTokens: event.generatedTokens,
-        tokensPerSecond: event.tokensPerSecond,
-        prefill: null,
+  refresh(): void {
+    if (this.listing === null) {
+      const listing = this.client.subscribe('chat.summaries', undefined, event => this.onSummaries(event))
+      this.listing = listing
+      const end = () => {
+        if (this.listing === listing) this.listing = null
       }
-      return { ...message, content: message.content + event.text, status: 'streaming' as const }
-    })
-    setState({ chat: { ...chat, messages }, live })
-  }
-
-  const receive = (event: ChatEvent) => {
-    switch (event.kind) {
-      case 'chat':
-        appended.clear()
-        setState({ chat: event.chat, live: null })
-        break
-      case 'message': {
-        // The message is whole: text still waiting for its frame is already in it.
-        appended.delete(event.message.id)
-        flush()
-        const { chat, live } = getState()
-        if (chat === null) return
-        const index = chat.messages.findIndex(message => message.id === event.message.id)
-        const messages = index === -1 ? [...chat.messages, event.message] : chat.messages.with(index, event.message)
-        const inFlight = event.message.status === 'pending' || event.message.status === 'streaming'
-        setState({
-          chat: { ...chat, messages },
-          live: live?.messageId === event.message.id && !inFlight ? null : live,
-        })
-        if (!inFlight) void list()
-        break
-      }
-      case 'append': {
-        const before = appended.get(event.messageId)
-        appended.set(event.messageId, before === undefined ? event : { ...event, text: before.text + event.text })
-        schedule(flush)
-        break
-      }
-      case 'prefill': {
-        const { messageId, tokensDone, tokensTotal, reusedTokens } = event
-        setState({
-          live: {
-            messageId,
-            generatedTokens: 0,
-            tokensPerSecond: null,
-            prefill: { tokensDone, tokensTotal, reusedTokens },
-          },
-        })
-        break
-      }
+      listing.ended.then(end, end)
     }
+    const { currentId } = this.get()
+    if (currentId !== null && this.watching === null) this.show(currentId)
   }
 
-  const unwatch = () => {
-    const before = watching
-    watching = null
-    before?.cancel()
-    appended.clear()
+  newChat(): void {
+    if (this.get().currentId !== null) this.show(null)
   }
 
-  const watch = (chatId: string) => {
-    const subscription = client.subscribe('chat.watch', { chatId }, receive)
-    watching = subscription
+  open(chatId: string): void {
+    if (this.get().currentId !== chatId) this.show(chatId)
+  }
+
+  setDraft(text: string): void {
+    this.setDraftOf(this.get().currentId ?? NEW_CHAT, text)
+  }
+
+  async send(given?: string): Promise<void> {
+    const before = this.get()
+    const text = given ?? draftOf(before)
+    if (text.trim() === '' || isReplying(before) || before.isGone) return
+    this.set({ sending: true })
+    let chatId = before.currentId
+    const isSent = await this.attempt(chatId ?? NEW_CHAT, async () => {
+      chatId ??= await this.createChat(given === undefined ? text : draftOf(before))
+      await this.client.call('chat.send', { chatId, text })
+    })
+    this.set({ sending: false })
+    const sentFrom = chatId ?? NEW_CHAT
+    if (isSent && given === undefined && this.get().drafts[sentFrom] === text) this.setDraftOf(sentFrom, '')
+  }
+
+  async stop(): Promise<void> {
+    await this.act(chatId => this.client.call('chat.stop', { chatId }))
+  }
+
+  async regenerate(messageId: string): Promise<void> {
+    await this.actWhenIdle(chatId => this.client.call('chat.regenerate', { chatId, messageId }))
+  }
+
+  async continueReply(messageId: string): Promise<void> {
+    await this.actWhenIdle(chatId => this.client.call('chat.continue', { chatId, messageId }))
+  }
+
+  async edit(messageId: string, text: string): Promise<void> {
+    if (text.trim() !== '') await this.actWhenIdle(chatId => this.client.call('chat.edit', { chatId, messageId, text }))
+  }
+
+  async select(messageId: string): Promise<void> {
+    await this.actWhenIdle(chatId => this.client.call('chat.select', { chatId, messageId }))
+  }
+
+  async remove(chatId: string): Promise<void> {
+    const title = this.all?.find(summary => summary.id === chatId)?.title ?? ''
+    const wasOpen = this.get().currentId === chatId
+    // Before the host tells of it: this window need not be told of its own deed.
+    if (wasOpen) this.show(null)
+    this.set({ removed: { chatId, title, isOurs: true } })
+    const isRemoved = await this.attempt(NEW_CHAT, () => this.client.call('chat.delete', { chatId }))
+    if (isRemoved) return
+    this.set({ removed: null })
+    if (wasOpen) this.show(chatId)
+  }
+
+  async undoRemove(): Promise<void> {
+    const { removed } = this.get()
+    if (removed === null) return
+    this.set({ removed: null })
+    const isRestored = await this.attempt(removed.chatId, () =>
+      this.client.call('chat.restore', { chatId: removed.chatId }),
+    )
+    if (isRestored) this.open(removed.chatId)
+  }
+
+  dismissRemoved(): void {
+    this.set({ removed: null })
+  }
+
+  dismissFailure(): void {
+    this.setFailure(this.get().currentId ?? NEW_CHAT, null)
+  }
+
+  dispose(): void {
+    this.unwatch()
+    this.listing?.cancel()
+    this.listing = null
+  }
+
+  // ---- what the host streams
+
+  private onSummaries(event: ChatSummariesEvent): void {
+    this.all = applySummariesEvent(this.all, event)
+    const { removed } = this.get()
+    const isKnown = (chatId: string) => this.all?.some(summary => summary.id === chatId) === true
+    this.set({
+      summaries: this.all.filter(summary => !summary.isDeleted),
+      // Gone for good: nothing can be undone any more.
+      ...(removed === null || isKnown(removed.chatId) ? {} : { removed: null }),
+    })
+    if (event.kind === 'removed') this.seen.delete(event.chatId)
+  }
+
+  private onChat(event: ChatEvent): void {
+    if (this.waiting.add(event)) {
+      this.schedule(() => this.flush())
+      return
+    }
+    this.flush()
+    this.apply([event])
+    if (event.kind === 'chat') this.onWhole(event.chat)
+    // Whatever could not be done while the reply was written can be done now.
+    if (event.kind === 'reply' && failureOf(this.get())?.code === 'chat-busy') this.dismissFailure()
+  }
+
+  /** The open chat as a whole: this is how a window hears that another one deleted or restored it. */
+  private onWhole({ id, title, isDeleted }: Chat): void {
+    const { removed } = this.get()
+    if (isDeleted) this.set({ removed: { chatId: id, title, isOurs: false } })
+    else if (removed?.chatId === id) this.set({ removed: null })
+  }
+
+  private flush(): void {
+    this.apply(this.waiting.take())
+  }
+
+  private apply(events: readonly ChatEvent[]): void {
+    if (events.length === 0) return
+    const chat = events.reduce(applyChatEvent, this.get().chat)
+    if (chat !== null) this.seen.set(chat.id, chat)
+    this.set({ chat })
+  }
+
+  private watch(chatId: string): void {
+    const subscription = this.client.subscribe('chat.watch', { chatId }, event => {
+      if (this.watching === subscription) this.onChat(event)
+    })
+    this.watching = subscription
     subscription.ended.then(
-      () => {
-        // Not ended by us: the chat was deleted, in another window.
-        if (watching !== subscription) return
-        show(null)
-        void list()
-      },
+      // Not ended by us: the chat is gone for good.
+      () => this.watching === subscription && this.show(null),
       error => {
-        if (watching !== subscription) return
-        show(null)
-        setState({ failure: toErrorData(error) })
+        if (this.watching !== subscription) return
+        const failure = toErrorData(error)
+        if (failure.code === 'connection-closed') {
+          // What was fetched stays readable until the line is back.
+          this.watching = null
+          return
+        }
+        // A host that was started anew, perhaps: this window may hold the last copy.
+        if (failure.code === 'chat-not-found' && (this.get().chat?.messages.length ?? 0) > 0) {
+          this.set({ isGone: true })
+          return
+        }
+        this.show(null)
+        // One that is gone since the last visit is no failure of anything.
+        if (failure.code !== 'chat-not-found') this.setFailure(NEW_CHAT, failure)
       },
     )
   }
 
-  const show = (chatId: string | null) => {
-    unwatch()
-    setState({ currentId: chatId, chat: null, live: null })
-    remember(OPEN_CHAT_KEY, chatId ?? '')
-    if (chatId !== null) watch(chatId)
+  private unwatch(): void {
+    const before = this.watching
+    this.watching = null
+    before?.cancel()
+    this.waiting.clear()
+  }
+
+  private show(chatId: string | null): void {
+    this.unwatch()
+    const { removed } = this.get()
+    this.set({
+      currentId: chatId,
+      isGone: false,
+      chat: chatId === null ? null : (this.seen.get(chatId) ?? null),
+      ...(removed?.isOurs === false ? { removed: null } : {}),
+    })
+    try {
+      this.memo.setItem(OPEN_CHAT_KEY, chatId ?? '')
+    } catch {}
+    if (chatId !== null) this.watch(chatId)
   }
 
   // ---- calls
 
-  const list = async () => {
-    try {
-      const summaries = await client.call('chat.list', undefined)
-      const { removing } = getState()
-      setState({
-        summaries: summaries
-          .filter(summary => summary.id !== removing?.chatId)
-          .sort((a, b) => b.updatedAtMs - a.updatedAtMs),
-      })
-    } catch {
-      // The banner of the lost line speaks for it.
-    }
+  /** Creates the chat that a first message needs, and opens it where the reader still is. `draft` goes along. */
+  private async createChat(draft: string): Promise<string> {
+    const chat = await this.client.call('chat.create', undefined)
+    // The reader may have opened another chat meanwhile.
+    if (this.get().currentId !== null) return chat.id
+    this.setDraftOf(chat.id, draft)
+    this.setDraftOf(NEW_CHAT, '')
+    this.seen.set(chat.id, chat)
+    this.show(chat.id)
+    return chat.id
   }
 
-  /** Runs a call and shows its error instead of throwing it. Whether it went well. */
-  const attempt = async (call: () => Promise<unknown>): Promise<boolean> => {
-    setState({ failure: null })
+  private async act(call: (chatId: string) => Promise<unknown>): Promise<void> {
+    const { currentId } = this.get()
+    if (currentId !== null) await this.attempt(currentId, () => call(currentId))
+  }
+
+  private async actWhenIdle(call: (chatId: string) => Promise<unknown>): Promise<void> {
+    if (!isReplying(this.get())) await this.act(call)
+  }
+
+  /** Runs a call and shows its error, where it belongs, instead of throwing it. Whether it went well. */
+  private async attempt(chatId: string, call: () => Promise<unknown>): Promise<boolean> {
+    this.setFailure(chatId, null)
     try {
       await call()
       return true
     } catch (error) {
-      setState({ failure: toErrorData(error) })
+      this.setFailure(chatId, toErrorData(error))
       return false
     }
   }
 
-  const setDraftOf = (chatId: string, text: string) => {
-    const { [chatId]: _, ...others } = getState().drafts
-    const drafts = text === '' ? others : { ...others, [chatId]: text }
-    setState({ drafts })
-    remember(DRAFTS_KEY, JSON.stringify(drafts))
+  private setFailure(chatId: string, failure: TernErrorData | null): void {
+    const { [chatId]: _, ...others } = this.get().failures
+    this.set({ failures: failure === null ? others : { ...others, [chatId]: failure } })
   }
 
-  const finishRemove = async () => {
-    clearTimeout(removeTimer)
-    const { removing } = getState()
-    if (removing === null) return
-    setState({ removing: null })
-    setDraftOf(removing.chatId, '')
-    await attempt(() => client.call('chat.delete', { chatId: removing.chatId }))
-    await list()
+  private setDraftOf(chatId: string, text: string): void {
+    const drafts = withDraft(this.get().drafts, chatId, text)
+    this.set({ drafts })
+    keepDrafts(this.memo, drafts)
   }
 
-  return {
-    state,
-
-    async refresh() {
-      await list()
-      const { summaries, currentId } = getState()
-      if (currentId === null || watching !== null || summaries === null) return
-      if (summaries.some(summary => summary.id === currentId)) show(currentId)
-      else show(null)
-    },
-
-    newChat() {
-      if (getState().currentId !== null) show(null)
-    },
-
-    open(chatId) {
-      if (getState().currentId !== chatId) show(chatId)
-    },
-
-    setDraft: text => setDraftOf(getState().currentId ?? NEW_CHAT, text),
-
-    async send() {
-      const before = getState()
-      const text = draftOf(before)
-      if (text.trim() === '' || isReplying(before)) return
-      setState({ sending: true })
-      let chatId = before.currentId
-      const sent = await attempt(async () => {
-        if (chatId === null) {
-          const chat = await client.call('chat.create', undefined)
-          chatId = chat.id
-          // The reader may have opened another chat meanwhile.
-          if (getState().currentId === null) {
-            setDraftOf(chatId, text)
-            setDraftOf(NEW_CHAT, '')
-            show(chatId)
-            setState({ chat })
-          }
-        }
-        await client.call('chat.send', { chatId, text })
-      })
-      setState({ sending: false })
-      if (sent && chatId !== null && getState().drafts[chatId] === text) setDraftOf(chatId, '')
-      await list()
-    },
-
-    async stop() {
-      const { currentId } = getState()
-      if (currentId !== null) await attempt(() => client.call('chat.stop', { chatId: currentId }))
-    },
-
-    async regenerate() {
-      const { currentId } = getState()
-      if (currentId !== null && !isReplying(getState()))
-        await attempt(() => client.call('chat.regenerate', { chatId: currentId }))
-    },
-
-    async continueReply() {
-      const { currentId } = getState()
-      if (currentId !== null && !isReplying(getState()))
-        await attempt(() => client.call('chat.continue', { chatId: currentId }))
-    },
-
-    remove(chatId) {
-      void finishRemove()
-      const { summaries, currentId } = getState()
-      const title = summaries?.find(summary => summary.id === chatId)?.title ?? ''
-      if (currentId === chatId) show(null)
-      setState({
-        removing: { chatId, title },
-        summaries: summaries?.filter(summary => summary.id !== chatId) ?? null,
-      })
-      removeTimer = setTimeout(() => void finishRemove(), UNDO_MS)
-    },
-
-    undoRemove() {
-      clearTimeout(removeTimer)
-      const { removing } = getState()
-      if (removing === null) return
-      setState({ removing: null })
-      void list()
-      show(removing.chatId)
-    },
-
-    dismissFailure: () => setState({ failure: null }),
-
-    dispose() {
-      void finishRemove()
-      unwatch()
-    },
+  private get(): ChatsState {
+    return this.state.getState()
   }
-}
 
-function readDrafts(memo: Memo): Record<string, string> {
-  try {
-    const parsed = v.safeParse(v.record(v.string(), v.string()), JSON.parse(memo.getItem(DRAFTS_KEY) ?? '{}'))
-    return parsed.success ? parsed.output : {}
-  } catch {
-    return {}
+  private set(change: Partial<ChatsState>): void {
+    this.state.setState(change)
   }
 }

@@ -1,7 +1,7 @@
 /** The whole host with the model that ships, over its WebSocket: a chat, and a chat whose engine is killed in mid-reply. */
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import WebSocket from 'ws'
-import type { ChatEvent, ChatMessage } from '../../contract/app/chats.ts'
+import type { ChatMessage, ReplyInFlight } from '../../contract/app/chats.ts'
 import type { EngineStatus } from '../../contract/app/engine.ts'
 import { type AppApi, appApi } from '../../contract/app-api.ts'
 import { type Client, createClient } from '../../contract/rpc.ts'
@@ -40,17 +40,24 @@ const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 3
 async function openChat() {
   const { id: chatId } = await client.call('chat.create', undefined)
   let messages: ChatMessage[] = []
-  const prefills: Extract<ChatEvent, { kind: 'prefill' }>[] = []
+  const prefills: NonNullable<ReplyInFlight['prefill']>[] = []
+  let isReplying = false
   client.subscribe('chat.watch', { chatId }, event => {
-    if (event.kind === 'chat') messages = event.chat.messages
+    if (event.kind === 'chat') {
+      messages = event.chat.messages
+      isReplying = event.chat.reply !== null
+    }
     if (event.kind === 'message') messages = messages.map(old => (old.id === event.message.id ? event.message : old))
     if (event.kind === 'append') {
       messages = messages.map(old => (old.id === event.messageId ? { ...old, content: old.content + event.text } : old))
     }
-    if (event.kind === 'prefill') prefills.push(event)
+    if (event.kind === 'reply') {
+      isReplying = event.reply !== null
+      if (event.reply?.phase === 'reading' && event.reply.prefill !== null) prefills.push(event.reply.prefill)
+    }
   })
   const reply = () => messages.at(-1)!
-  const isOver = () => reply() !== undefined && reply().status !== 'pending' && reply().status !== 'streaming'
+  const isOver = () => !isReplying && reply() !== undefined
   return { chatId, reply, isOver, prefills }
 }
 
@@ -66,7 +73,7 @@ it('chats: a reply, a second one that reads only what is new, a regenerated one 
   expect(prefills.at(-1)!.reusedTokens).toBe(firstTokens)
   const { content } = reply()
   prefills.length = 0
-  await client.call('chat.regenerate', { chatId, sampling: { temperature: 0 } })
+  await client.call('chat.regenerate', { chatId, messageId: reply().id, sampling: { temperature: 0 } })
   await until(isOver)
   expect(reply()).toMatchObject({ status: 'complete', content })
   expect(prefills).toEqual([])
@@ -91,7 +98,7 @@ it('kill -9 of the engine in mid-reply: the text stands, the engine comes back b
   await until(() => status.phase === 'ready' && shell.enginePid !== pid)
   expect(phases).toEqual(['restarting', 'loading', 'ready'])
   prefills.length = 0
-  await client.call('chat.continue', { chatId, sampling })
+  await client.call('chat.continue', { chatId, messageId: reply().id, sampling })
   await until(isOver)
   expect(reply()).toMatchObject({ status: 'complete', error: null })
   expect(reply().content.startsWith(interrupted.content)).toBe(true)

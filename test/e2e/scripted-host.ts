@@ -3,7 +3,14 @@
  * replies are known to the letter. It stands behind the real server of the browser shell.
  */
 import { fileURLToPath } from 'node:url'
-import type { Chat, ChatEvent, ChatMessage } from '../../contract/app/chats.ts'
+import type {
+  Chat,
+  ChatEvent,
+  ChatMessage,
+  ChatSummariesEvent,
+  ChatSummary,
+  ReplyInFlight,
+} from '../../contract/app/chats.ts'
 import type { EngineStatus } from '../../contract/app/engine.ts'
 import { appApi } from '../../contract/app-api.ts'
 import { TernError } from '../../contract/errors.ts'
@@ -94,6 +101,7 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
   const chats = new Map<string, Chat>()
   const statusChannel = new Channel<EngineStatus>()
   const chatChannel = new Channel<{ chatId: string; event: ChatEvent }>()
+  const listChannel = new Channel<ChatSummariesEvent>()
   const memory = { ...MEMORY }
   let status: EngineStatus = READY
   let replies: string[] = []
@@ -108,12 +116,38 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
     if (chat === undefined) throw new TernError({ code: 'chat-not-found', message: 'This chat is no longer there.' })
     return chat
   }
+  const summaryOf = (chat: Chat): ChatSummary => ({
+    id: chat.id,
+    title: chat.title,
+    updatedAtMs: chat.messages.at(-1)?.createdAtMs ?? Date.now(),
+    messageCount: chat.messages.length,
+    isReplying: chat.reply !== null,
+    isDeleted: chat.isDeleted,
+  })
+  const setDeleted = (chatId: string, isDeleted: boolean) => {
+    const chat = chatOf(chatId)
+    chat.isDeleted = isDeleted
+    tellWhole(chat)
+  }
   const say = (chatId: string, event: ChatEvent) => chatChannel.emit({ chatId, event })
+  const tellWhole = (chat: Chat) => {
+    say(chat.id, { kind: 'chat', chat: structuredClone(chat) })
+    listChannel.emit({ kind: 'changed', summary: summaryOf(chat) })
+  }
   const put = (chat: Chat, message: ChatMessage) => {
     const at = chat.messages.findIndex(other => other.id === message.id)
-    if (at === -1) chat.messages.push(message)
-    else chat.messages[at] = message
+    if (at === -1) {
+      chat.messages.push(message)
+      tellWhole(chat)
+      return
+    }
+    chat.messages[at] = message
     say(chat.id, { kind: 'message', message: { ...message } })
+  }
+  const setReply = (chat: Chat, reply: ReplyInFlight | null) => {
+    chat.reply = reply
+    say(chat.id, { kind: 'reply', reply: reply === null ? null : { ...reply } })
+    listChannel.emit({ kind: 'changed', summary: summaryOf(chat) })
   }
   const newMessage = (role: 'user' | 'assistant', content: string): ChatMessage => ({
     id: id(),
@@ -124,6 +158,9 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
     finishReason: null,
     stats: null,
     error: null,
+    notice: null,
+    actions: role === 'user' ? ['edit'] : ['regenerate'],
+    versions: [`id-${ids - 1}`],
   })
 
   /** Streams the next scripted text into `reply`, as a host does. */
@@ -136,16 +173,21 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
         end = how
       },
     }
+    const inFlight = (over: Partial<ReplyInFlight>): ReplyInFlight => ({
+      messageId: reply.id,
+      phase: 'waiting',
+      prefill: null,
+      generatedTokens: 0,
+      tokensPerSecond: null,
+      ...over,
+    })
+    chat.reply = inFlight({})
     put(chat, reply)
+    setReply(chat, inFlight({}))
     for (let step = 1; step <= 4 && prefill.tokensTotal > 0 && end === null; step++) {
       const tokensDone = Math.round((prefill.tokensTotal * step) / 4)
-      say(chat.id, {
-        kind: 'prefill',
-        messageId: reply.id,
-        tokensDone,
-        tokensTotal: prefill.tokensTotal,
-        reusedTokens: 0,
-      })
+      const { tokensTotal } = prefill
+      setReply(chat, inFlight({ phase: 'reading', prefill: { tokensDone, tokensTotal, reusedTokens: 0 } }))
       await pause(prefill.milliseconds / 4)
     }
     const startMs = performance.now()
@@ -158,21 +200,20 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
       if (sent === 0) put(chat, Object.assign(reply, { status: 'streaming', stats: stats(0, null) }))
       sent = due
       reply.content += piece
-      say(chat.id, {
-        kind: 'append',
-        messageId: reply.id,
-        text: piece,
-        generatedTokens: sent,
-        tokensPerSecond: sent < 10 ? null : pace,
-      })
+      say(chat.id, { kind: 'append', messageId: reply.id, text: piece })
+      const tokensPerSecond = sent < 10 ? null : pace
+      setReply(chat, inFlight({ phase: 'writing', generatedTokens: sent, tokensPerSecond }))
     }
     running = null
+    const canContinue = end !== null && reply.content !== ''
     put(chat, {
       ...reply,
+      actions: canContinue ? ['regenerate', 'continue'] : ['regenerate'],
       status: end ?? 'complete',
       finishReason: end === null ? 'end-of-text' : null,
       stats: stats(sent, sent < 10 ? null : pace),
     })
+    setReply(chat, null)
   }
 
   const connect = (transport: Transport): Server =>
@@ -180,19 +221,21 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
       calls: {
         'app.info': () => ({ version: '0.1.0', shell: 'browser' as const, platform: 'linux' }),
         'engine.retry': () => host.setStatus(READY),
-        'chat.list': () =>
-          [...chats.values()].map(chat => ({
-            id: chat.id,
-            title: chat.title,
-            updatedAtMs: chat.messages.at(-1)?.createdAtMs ?? Date.now(),
-            messageCount: chat.messages.length,
-          })),
         'chat.create': () => {
-          const chat: Chat = { id: id(), title: '', messages: [] }
+          const chat: Chat = { id: id(), title: '', messages: [], reply: null, isDeleted: false }
           chats.set(chat.id, chat)
+          listChannel.emit({ kind: 'changed', summary: summaryOf(chat) })
           return structuredClone(chat)
         },
-        'chat.delete': ({ chatId }) => void chats.delete(chatId),
+        'chat.delete': ({ chatId }) => setDeleted(chatId, true),
+        'chat.restore': ({ chatId }) => setDeleted(chatId, false),
+        'chat.edit': ({ chatId, messageId, text }) => {
+          const chat = chatOf(chatId)
+          chat.messages.length = chat.messages.findIndex(message => message.id === messageId)
+          put(chat, newMessage('user', text))
+          void play(chat, newMessage('assistant', ''))
+        },
+        'chat.select': () => {},
         'chat.send': ({ chatId, text }) => {
           const chat = chatOf(chatId)
           if (chat.title === '') chat.title = text.slice(0, 48)
@@ -203,7 +246,6 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
         'chat.regenerate': ({ chatId }) => {
           const chat = chatOf(chatId)
           chat.messages.pop()
-          say(chatId, { kind: 'chat', chat: structuredClone(chat) })
           void play(chat, newMessage('assistant', ''))
         },
         'chat.continue': ({ chatId }) => {
@@ -222,6 +264,10 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
             emit({ sampledAtMs: Date.now(), memory, hostRssBytes: 90 * MIB })
             await pause(500)
           }
+        },
+        'chat.summaries': (_, emit, { signal }) => {
+          emit({ kind: 'all', summaries: [...chats.values()].map(summaryOf) })
+          return listChannel.forward(emit, signal)
         },
         'chat.watch': ({ chatId }, emit, { signal }) => {
           emit({ kind: 'chat', chat: structuredClone(chatOf(chatId)) })

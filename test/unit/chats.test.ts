@@ -1,44 +1,51 @@
-/** Chats over a fake engine: replies, states around them, and what is left when things go wrong. */
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { ChatEvent, ChatMessage } from '../../contract/app/chats.ts'
-import type { EngineApi } from '../../contract/engine-api.ts'
-import { engineApi } from '../../contract/engine-api.ts'
+/** Chats over a fake engine: replies, states around them, and what is left when things go wrong. The clock is turned by hand. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Chat, ChatEvent, ChatMessage, ChatSummary } from '../../contract/app/chats.ts'
+import { type EngineApi, engineApi } from '../../contract/engine-api.ts'
 import { TernError, toErrorData } from '../../contract/errors.ts'
 import { type Client, createClient, createTransportPair, type Server, serve } from '../../contract/rpc.ts'
-import type { EngineConnection } from '../../main/host/supervisor.ts'
-import { type ChatStore, createMemoryChatStore } from '../../main/services/chats/chat-store.ts'
-import { type Chats, createChats } from '../../main/services/chats/chats.ts'
-import { createFakeEngine, FAKE_COMMANDS, type FakeEngine, type FakeEngineOptions } from '../fake-engine.ts'
+import { Chats, KEEP_DELETED_MS } from '../../main/services/chats/chats.ts'
+import { createMemoryChatStore } from '../../main/services/chats/memory-chat-store.ts'
+import type { ChatStore, EngineConnection } from '../../main/services/chats/ports.ts'
+import { MAX_LIVE_SESSIONS } from '../../main/services/chats/session-store.ts'
+import { createFakeEngine, FAKE_COMMANDS, type FakeEngine } from '../fake-engine.ts'
+import { createTestTime, settled, type TestTime } from '../test-time.ts'
+
+const TOKEN_MS = 10
+const REPLY_WORDS = 20
 
 /** An engine that can be lost and comes back empty, as a new process would. */
 class FakeAccess {
   engine!: FakeEngine
+  failure: TernError | null = null
+  replyWords = REPLY_WORDS
   private connection: EngineConnection | null = null
   private client!: Client<EngineApi>
   private server!: Server
   private waiting: (() => void)[] = []
-  failure: TernError | null = null
-  private readonly options: FakeEngineOptions
+  private readonly time: TestTime
 
-  constructor(options: FakeEngineOptions) {
-    this.options = options
+  constructor(time: TestTime) {
+    this.time = time
   }
 
   async start() {
     const [near, far] = createTransportPair()
     this.engine = createFakeEngine({
-      tokenMs: 1,
-      replyWords: 20,
+      tokenMs: TOKEN_MS,
+      replyWords: this.replyWords,
       loadMs: 0,
       onCrash: () => this.lose(),
-      ...this.options,
+      time: this.time,
     })
     this.server = serve(engineApi, far, this.engine.handlers)
     this.client = createClient(engineApi, near)
-    const params = { path: '/models/fake.gguf', backend: 'auto' } as const
-    await this.client.subscribe('model.load', params, () => {}).ended
+    const loading = this.client.subscribe('model.load', { path: '/models/fake.gguf', backend: 'auto' }, () => {}).ended
+    await this.time.advance(0)
+    await loading
     this.connection = { client: this.client }
     for (const wake of this.waiting.splice(0)) wake()
+    await settled()
   }
 
   lose() {
@@ -60,104 +67,144 @@ class FakeAccess {
   }
 }
 
-let access: FakeAccess
-let chats: Chats
-let store: ChatStore
-const watching = new AbortController()
+/** What one window holds after the events it got: the chat, built from them alone. */
+class Window {
+  chat: Chat | null = null
+  readonly events: ChatEvent[] = []
+  isEnded = false
+  private readonly controller = new AbortController()
 
-async function setUp(options: FakeEngineOptions = {}, snapshotBytesLimit?: number) {
-  access = new FakeAccess(options)
-  store = createMemoryChatStore(snapshotBytesLimit)
-  chats = createChats(access, store)
-  await access.start()
-}
-beforeEach(() => setUp())
-afterEach(() => access.lose())
-
-/** A window: keeps what it is told, as the renderer does. */
-function watch(chatId: string) {
-  const events: ChatEvent[] = []
-  let messages: ChatMessage[] = []
-  const end = new AbortController()
-  const ended = chats.watch(
-    chatId,
-    event => {
-      events.push(event)
-      if (event.kind === 'chat') messages = structuredClone(event.chat.messages)
-      if (event.kind === 'message') messages = messages.map(old => (old.id === event.message.id ? event.message : old))
-      if (event.kind === 'append') {
-        messages = messages.map(old =>
-          old.id === event.messageId ? { ...old, content: old.content + event.text } : old,
-        )
-      }
-    },
-    end.signal,
-  )
-  return { events, ended, end: () => end.abort(), messages: () => messages, reply: () => messages.at(-1)! }
-}
-const isOver = ({ status }: ChatMessage) => status !== 'pending' && status !== 'streaming'
-const settled = (chatId: string) =>
-  vi.waitUntil(() => isOver(store.chat(chatId)!.messages.at(-1)!), { timeout: 5000, interval: 1 })
-const lastOf = (chatId: string) => store.chat(chatId)!.messages.at(-1)!
-const untilWords = (chatId: string, words: number) =>
-  vi.waitUntil(() => lastOf(chatId).content.split(' ').length > words, { timeout: 5000, interval: 1 })
-
-async function send(chatId: string, text: string) {
-  chats.send(chatId, text)
-  await settled(chatId)
-  // The chat is free at once, so that the user can go on.
-  return lastOf(chatId)
-}
-const codeOf = (work: () => unknown) => {
-  try {
-    work()
-    return null
-  } catch (error) {
-    return toErrorData(error).code
+  constructor(chats: Chats, chatId: string) {
+    void chats
+      .watch(chatId, event => this.receive(structuredClone(event)), this.controller.signal)
+      .then(() => {
+        this.isEnded = true
+      })
+  }
+  close() {
+    this.controller.abort()
+  }
+  get last(): ChatMessage {
+    return this.chat!.messages.at(-1)!
+  }
+  private receive(event: ChatEvent) {
+    this.events.push(event)
+    if (event.kind === 'chat') this.chat = event.chat
+    if (this.chat === null) return
+    const change = (id: string, next: (message: ChatMessage) => ChatMessage) => {
+      const messages = this.chat!.messages.map(message => (message.id === id ? next(message) : message))
+      this.chat = { ...this.chat!, messages }
+    }
+    if (event.kind === 'message') change(event.message.id, () => event.message)
+    if (event.kind === 'append') change(event.messageId, old => ({ ...old, content: old.content + event.text }))
+    if (event.kind === 'reply') this.chat = { ...this.chat, reply: event.reply }
   }
 }
 
+let time: TestTime
+let access: FakeAccess
+let chats: Chats
+let store: ChatStore
+let nextId: number
+const windows: Window[] = []
+
+async function setUp(maxSnapshotBytes?: number) {
+  time = createTestTime()
+  access = new FakeAccess(time)
+  store = createMemoryChatStore(maxSnapshotBytes)
+  nextId = 0
+  startHost()
+  await access.start()
+}
+/** A host over the store as it is. */
+function startHost() {
+  chats = new Chats(access, store, { time, newId: () => `id-${nextId++}` })
+}
+beforeEach(() => setUp())
+afterEach(() => {
+  for (const window of windows.splice(0)) window.close()
+  access.lose()
+})
+
+const open = async (chatId: string): Promise<Window> => {
+  const window = new Window(chats, chatId)
+  windows.push(window)
+  await settled()
+  return window
+}
+const newChat = async (): Promise<Window> => open((await chats.create()).id)
+const idOf = (window: Window) => window.chat!.id
+/** Turns the clock until the reply has ended. */
+async function finish(window: Window): Promise<ChatMessage> {
+  for (let i = 0; i < 200 && window.chat?.reply != null; i++) await time.advance(TOKEN_MS)
+  expect(window.chat?.reply).toBeNull()
+  return window.last
+}
+async function ask(window: Window, text: string, maxTokens?: number): Promise<ChatMessage> {
+  await chats.send(idOf(window), text, maxTokens === undefined ? {} : { maxTokens })
+  return finish(window)
+}
+/** Turns the clock until so many words of the reply are there. */
+async function untilWords(window: Window, words: number) {
+  for (let i = 0; i < 500 && window.last.content.split(' ').length <= words; i++) await time.advance(1)
+}
+const failure = (work: Promise<unknown>) => work.then(() => null, toErrorData)
+const summaries = async (): Promise<ChatSummary[]> => {
+  let all: ChatSummary[] = []
+  const controller = new AbortController()
+  void chats.watchSummaries(event => {
+    if (event.kind === 'all') all = event.summaries
+  }, controller.signal)
+  await settled()
+  controller.abort()
+  return all
+}
+const stored = async (chatId: string) => (await store.open(chatId))!.messages
+
 describe('a chat', () => {
   it('streams a reply, and says how it went', async () => {
-    const { id } = chats.create()
-    const window = watch(id)
-    const reply = await send(id, 'Hello tern')
+    const window = await newChat()
+    const reply = await ask(window, 'Hello tern')
     expect(reply).toMatchObject({ role: 'assistant', status: 'complete', finishReason: 'end-of-text', error: null })
-    expect(reply.content.trim().split(' ')).toHaveLength(20)
-    expect(reply.stats).toMatchObject({ promptTokens: 4, generatedTokens: 20 })
-    expect(reply.stats!.ttftMs).toBeGreaterThan(0)
-    expect(window.messages()).toEqual(store.chat(id)!.messages)
+    expect(reply.content.trim().split(' ')).toHaveLength(REPLY_WORDS)
+    // The fake reads a prompt in the time of a token, then writes one token after another.
+    expect(reply.stats).toEqual({
+      promptTokens: 4,
+      generatedTokens: REPLY_WORDS,
+      ttftMs: 2 * TOKEN_MS,
+      prefillTokensPerSecond: 1000,
+      decodeTokensPerSecond: 1000 / TOKEN_MS,
+    })
+    expect(reply.actions).toEqual(['regenerate'])
     // The time to the first token is told with the first token, not at the end.
     const first = window.events.find(event => event.kind === 'message' && event.message.status === 'streaming')
-    expect(first).toMatchObject({ message: { stats: { ttftMs: reply.stats!.ttftMs, generatedTokens: 0 } } })
-    const kinds = window.events.map(({ kind }) => kind)
-    expect(kinds.slice(0, 2)).toEqual(['chat', 'chat'])
-    expect(kinds).toContain('prefill')
-    expect(kinds.at(-1)).toBe('message')
+    expect(first).toMatchObject({ message: { stats: { ttftMs: 2 * TOKEN_MS, generatedTokens: 0 } } })
+    // Batched to one a frame, with the figures of the moment.
     const appends = window.events.filter(event => event.kind === 'append')
-    expect(appends.length).toBeGreaterThan(0)
-    // Fewer than tokens: they are batched.
-    expect(appends.length).toBeLessThan(20)
-    expect(appends.at(-1)!.generatedTokens).toBe(20)
+    expect(appends.length).toBeGreaterThan(5)
+    expect(appends.length).toBeLessThan(REPLY_WORDS)
+    const phases = window.events.flatMap(event => (event.kind === 'reply' ? [event.reply?.phase ?? 'none'] : []))
+    expect([...new Set(phases)]).toEqual(['reading', 'writing', 'none'])
+    const figures = window.events.findLast(event => event.kind === 'reply' && event.reply !== null)
+    expect(figures).toMatchObject({ reply: { generatedTokens: REPLY_WORDS, tokensPerSecond: 1000 / TOKEN_MS } })
+    // What a window put together is what the host has, and what is stored.
+    expect((await open(idOf(window))).chat).toEqual(window.chat)
+    expect((await stored(idOf(window))).map(({ content }) => content)).toEqual(['Hello tern', reply.content])
   })
 
   it('is named after the first words of the user', async () => {
-    const { id, title } = chats.create()
-    expect(title).toBe('New chat')
-    await send(id, '  What is a tern?\nTell me more.')
-    expect(store.chat(id)!.title).toBe('What is a tern?')
-    await send(id, 'Another question')
-    expect(store.chat(id)!.title).toBe('What is a tern?')
-    const long = chats.create()
-    await send(long.id, 'word '.repeat(40))
-    expect(store.chat(long.id)!.title).toMatch(/^(word )+word…$/)
-    expect(store.chat(long.id)!.title.length).toBeLessThanOrEqual(49)
+    const window = await newChat()
+    expect(window.chat!.title).toBe('New chat')
+    await ask(window, '  What is a tern?\nTell me more.', 1)
+    expect(window.chat!.title).toBe('What is a tern?')
+    await ask(window, 'Another question', 1)
+    expect(window.chat!.title).toBe('What is a tern?')
   })
 
   it('reads only what is new: the state has the rest', async () => {
-    const { id } = chats.create()
-    await send(id, 'first')
-    await send(id, 'second')
+    const window = await newChat()
+    await ask(window, 'first')
+    await ask(window, 'second')
     const reads = access.engine.reads.filter(({ kind }) => kind === 'messages')
     expect(reads).toHaveLength(2)
     expect(reads[1]!.read).toContain('second')
@@ -166,303 +213,445 @@ describe('a chat', () => {
   })
 
   it('takes one message at a time', async () => {
-    const { id } = chats.create()
-    chats.send(id, 'one')
-    expect(codeOf(() => chats.send(id, 'two'))).toBe('chat-busy')
-    expect(codeOf(() => chats.regenerate(id))).toBe('chat-busy')
-    expect(codeOf(() => chats.continue(id))).toBe('chat-busy')
-    await settled(id)
-    expect(codeOf(() => chats.send(id, 'two'))).toBeNull()
-    await settled(id)
+    const window = await newChat()
+    const id = idOf(window)
+    const first = chats.send(id, 'one')
+    // Not even in the same moment.
+    expect((await failure(chats.send(id, 'two')))?.code).toBe('chat-busy')
+    await first
+    for (const work of [
+      chats.send(id, 'two'),
+      chats.regenerate(id, window.last.id),
+      chats.continue(id, window.last.id),
+      chats.edit(id, window.chat!.messages[0]!.id, 'x'),
+      chats.select(id, window.last.id),
+    ]) {
+      expect((await failure(work))?.code).toBe('chat-busy')
+    }
+    await finish(window)
+    expect(await failure(chats.send(id, 'two'))).toBeNull()
+    await finish(window)
   })
 
-  it('that does not exist, or has no reply, says so', () => {
-    const { id } = chats.create()
-    expect(codeOf(() => chats.send('no-such-chat', 'x'))).toBe('chat-not-found')
-    expect(codeOf(() => chats.watch('no-such-chat', () => {}, watching.signal))).toBe('chat-not-found')
-    expect(codeOf(() => chats.regenerate(id))).toBe('message-not-found')
-    expect(codeOf(() => chats.continue(id))).toBe('message-not-found')
-    expect(codeOf(() => chats.stop(id))).toBeNull()
-  })
-
-  it('is listed, latest first', async () => {
-    const [a, b] = [chats.create(), chats.create()]
-    await send(b.id, 'b')
-    await new Promise(resolve => setTimeout(resolve, 2))
-    await send(a.id, 'a')
-    expect(chats.list().map(({ id, messageCount }) => [id, messageCount])).toEqual([
-      [a.id, 2],
-      [b.id, 2],
-    ])
+  it('that does not exist, or has no such message, says so', async () => {
+    const window = await newChat()
+    const id = idOf(window)
+    expect((await failure(chats.send('no-such-chat', 'x')))?.code).toBe('chat-not-found')
+    expect((await failure(chats.watch('no-such-chat', () => {}, new AbortController().signal)))?.code).toBe(
+      'chat-not-found',
+    )
+    expect((await failure(chats.regenerate(id, 'no-such-message')))?.code).toBe('message-not-found')
+    expect(await failure(chats.stop(id))).toBeNull()
+    await ask(window, 'x', 1)
+    expect((await failure(chats.regenerate(id, window.chat!.messages[0]!.id)))?.code).toBe('message-not-found')
+    expect((await failure(chats.edit(id, window.last.id, 'x')))?.code).toBe('message-not-found')
   })
 })
 
-describe('stop, regenerate, continue', () => {
+describe('stop, continue', () => {
   it('stop keeps the text so far; continue goes on after it, without reading anything again', async () => {
-    const { id } = chats.create()
-    const window = watch(id)
-    chats.send(id, 'Hello')
-    await untilWords(id, 4)
-    chats.stop(id)
-    await settled(id)
-    const stopped = structuredClone(lastOf(id))
+    const window = await newChat()
+    await chats.send(idOf(window), 'Hello')
+    await untilWords(window, 4)
+    await chats.stop(idOf(window))
+    const stopped = await finish(window)
     expect(stopped).toMatchObject({ status: 'stopped', finishReason: 'cancelled', error: null })
-    expect(stopped.content).not.toBe('')
+    expect(stopped.actions).toContain('continue')
     const readsBefore = access.engine.reads.length
-    chats.continue(id)
-    await settled(id)
-    const whole = lastOf(id)
+    await chats.continue(idOf(window), stopped.id)
+    const whole = await finish(window)
     expect(whole.content.startsWith(stopped.content)).toBe(true)
-    expect(whole.content.trim().split(' ')).toHaveLength(20)
-    expect(whole.stats!.generatedTokens).toBe(20)
+    expect(whole.content.trim().split(' ')).toHaveLength(REPLY_WORDS)
+    expect(whole.stats).toMatchObject({ generatedTokens: REPLY_WORDS, ttftMs: stopped.stats!.ttftMs })
     expect(access.engine.reads.slice(readsBefore).every(({ read }) => read === '')).toBe(true)
-    expect(window.messages()).toEqual(store.chat(id)!.messages)
   })
 
-  it('regenerate replaces the last reply from the state before it: the prompt is not read again', async () => {
-    const { id } = chats.create()
-    await send(id, 'first')
-    const before = structuredClone(await send(id, 'second'))
-    const readsBefore = access.engine.reads.length
-    chats.regenerate(id)
-    expect(lastOf(id)).toMatchObject({ id: before.id, content: '', stats: null })
-    await settled(id)
-    expect(lastOf(id)).toMatchObject({ status: 'complete', content: before.content })
-    expect(access.engine.reads.slice(readsBefore).map(({ read }) => read)).toEqual([''])
-    // And the next message reads only itself.
-    await send(id, 'third')
-    expect(access.engine.reads.findLast(({ kind }) => kind === 'messages')!.read).not.toContain('second')
+  it('a reply that came to its end cannot be gone on with', async () => {
+    const window = await newChat()
+    const reply = await ask(window, 'Hello')
+    expect(await failure(chats.continue(idOf(window), reply.id))).toMatchObject({
+      code: 'invalid-argument',
+      remedy: expect.any(String),
+    })
   })
 
   it('stop while the engine is away ends the wait', async () => {
-    const { id } = chats.create()
+    const window = await newChat()
     access.lose()
-    chats.send(id, 'Hello')
-    expect(lastOf(id).status).toBe('pending')
-    chats.stop(id)
-    await settled(id)
-    expect(lastOf(id)).toMatchObject({ status: 'stopped', content: '' })
+    await chats.send(idOf(window), 'Hello')
+    await settled()
+    expect(window.chat!.reply).toMatchObject({ phase: 'waiting' })
+    await chats.stop(idOf(window))
+    await settled()
+    expect(window.last).toMatchObject({ status: 'stopped', content: '' })
     await access.start()
-    expect(await send(id, 'Again')).toMatchObject({ status: 'complete' })
+    expect(await ask(window, 'Again')).toMatchObject({ status: 'complete' })
+    // The empty reply is no part of the conversation.
+    expect(access.engine.reads.findLast(({ kind }) => kind === 'messages')!.read).not.toMatch(/<assistant>\s+<user>/)
   })
 
   it('max tokens end a reply that can be continued', async () => {
-    const { id } = chats.create()
-    chats.send(id, 'Hello', { maxTokens: 5 })
-    await settled(id)
-    expect(lastOf(id)).toMatchObject({ status: 'complete', finishReason: 'max-tokens' })
-    chats.continue(id)
-    await settled(id)
-    expect(lastOf(id)).toMatchObject({ finishReason: 'end-of-text', stats: { generatedTokens: 20 } })
+    const window = await newChat()
+    expect(await ask(window, 'Hello', 5)).toMatchObject({ status: 'complete', finishReason: 'max-tokens' })
+    await chats.continue(idOf(window), window.last.id)
+    expect(await finish(window)).toMatchObject({ finishReason: 'end-of-text', stats: { generatedTokens: 20 } })
+  })
+})
+
+describe('versions', () => {
+  it('regenerate writes another reply from the state before it, and the old one stays', async () => {
+    const window = await newChat()
+    await ask(window, 'first')
+    const old = await ask(window, 'second')
+    const readsBefore = access.engine.reads.length
+    await chats.regenerate(idOf(window), old.id)
+    await settled()
+    expect(window.last).toMatchObject({ content: '', stats: null, versions: [old.id, window.last.id] })
+    const fresh = await finish(window)
+    expect(fresh).toMatchObject({ status: 'complete', content: old.content })
+    expect(fresh.id).not.toBe(old.id)
+    expect(access.engine.reads.slice(readsBefore).map(({ read }) => read)).toEqual([''])
+    await chats.select(idOf(window), old.id)
+    expect(window.last).toMatchObject({ id: old.id, content: old.content, status: 'complete' })
+    // And the next message goes on after the version that is shown, reading only itself.
+    await ask(window, 'third')
+    expect(access.engine.reads.findLast(({ kind }) => kind === 'messages')!.read).not.toContain('second')
+    expect(window.chat!.messages[3]!.id).toBe(old.id)
+  })
+
+  it('stopped before its first word, the version before comes back', async () => {
+    const window = await newChat()
+    const old = await ask(window, 'first')
+    await chats.regenerate(idOf(window), old.id)
+    await chats.stop(idOf(window))
+    await finish(window)
+    expect(window.last).toMatchObject({ id: old.id, content: old.content, versions: [old.id] })
+    expect(await stored(idOf(window))).toHaveLength(2)
+    expect((await store.open(idOf(window)))!.chat.activeLeafId).toBe(old.id)
+  })
+
+  it('stopped after a word, both stay', async () => {
+    const window = await newChat()
+    const old = await ask(window, 'first')
+    await chats.regenerate(idOf(window), old.id)
+    await untilWords(window, 1)
+    await chats.stop(idOf(window))
+    const fresh = await finish(window)
+    expect(fresh.versions).toEqual([old.id, fresh.id])
+    expect(fresh.status).toBe('stopped')
+  })
+
+  it('edit asks the question in other words, in a branch of its own; the other is a selection away', async () => {
+    const window = await newChat()
+    await ask(window, 'first')
+    await ask(window, 'second')
+    const [question, , secondQuestion] = window.chat!.messages
+    await chats.edit(idOf(window), question!.id, 'another first')
+    await finish(window)
+    expect(window.chat!.messages.map(({ content }) => content)).toEqual(['another first', window.last.content])
+    expect(window.chat!.messages[0]!.versions).toHaveLength(2)
+    await chats.select(idOf(window), question!.id)
+    // As it was last seen: down to its leaf.
+    expect(window.chat!.messages).toHaveLength(4)
+    expect(window.chat!.messages[2]!.id).toBe(secondQuestion!.id)
   })
 })
 
 describe('a model that moves in mid-reply', () => {
   it('is told once, and the reply goes on to its end', async () => {
-    const { id } = chats.create()
-    expect(await send(id, FAKE_COMMANDS.move)).toMatchObject({
+    const window = await newChat()
+    expect(await ask(window, FAKE_COMMANDS.move)).toMatchObject({
       status: 'complete',
       finishReason: 'end-of-text',
       notice: 'The device was lost. The reply goes on elsewhere.',
-      stats: { generatedTokens: 20 },
+      stats: { generatedTokens: REPLY_WORDS },
     })
-    chats.regenerate(id)
-    expect(lastOf(id).notice).toBeUndefined()
-    await settled(id)
+    // What the window put together holds nothing twice.
+    expect(window.last.content).toBe((await stored(idOf(window)))[1]!.content)
   })
 })
 
 describe('an engine that is lost', () => {
   it('in mid-reply: the text stands, the message says what happened, continue goes on after it', async () => {
-    const { id } = chats.create()
-    const window = watch(id)
-    chats.send(id, 'please CRASH now')
-    await settled(id)
-    const lost = structuredClone(lastOf(id))
+    const window = await newChat()
+    await chats.send(idOf(window), 'please CRASH now')
+    const lost = await finish(window)
     expect(lost).toMatchObject({ status: 'interrupted', error: { code: 'engine-lost', remedy: expect.any(String) } })
-    expect(lost.content).not.toBe('')
+    expect(lost.content.trim().split(' ')).toHaveLength(5)
     expect(lost.stats).toMatchObject({ generatedTokens: 5, decodeTokensPerSecond: null })
-    expect(window.messages()).toEqual(store.chat(id)!.messages)
+    expect((await stored(idOf(window)))[1]).toMatchObject({ content: lost.content, status: 'interrupted' })
 
     await access.start()
-    access.engine.reads.length = 0
     // The fake crashes at the fifth token of a run: this one is shorter.
-    chats.continue(id, { maxTokens: 4 })
-    await settled(id)
-    expect(lastOf(id)).toMatchObject({ status: 'complete', finishReason: 'max-tokens', error: null })
-    expect(lastOf(id).stats).toMatchObject({ generatedTokens: 9, ttftMs: lost.stats!.ttftMs })
-    expect(lastOf(id).content.startsWith(lost.content)).toBe(true)
+    await chats.continue(idOf(window), lost.id, { maxTokens: 4 })
+    const whole = await finish(window)
+    expect(whole).toMatchObject({ status: 'complete', finishReason: 'max-tokens', error: null })
+    expect(whole.stats).toMatchObject({ generatedTokens: 9, ttftMs: lost.stats!.ttftMs })
+    expect(whole.content.startsWith(lost.content)).toBe(true)
     // From the state before the reply: only the reply's own words were read.
     expect(access.engine.reads[0]!.read.trim()).toBe(lost.content.trim())
-    expect(window.messages()).toEqual(store.chat(id)!.messages)
   })
 
   it('a second time, after a continue: nothing older is taken for the state of the text', async () => {
-    const { id } = chats.create()
-    chats.send(id, 'Hello', { maxTokens: 5 })
-    await settled(id)
-    chats.continue(id)
-    await untilWords(id, 9)
+    const window = await newChat()
+    await ask(window, 'Hello', 5)
+    await chats.continue(idOf(window), window.last.id)
+    await untilWords(window, 9)
     access.lose()
-    await settled(id)
-    const lost = structuredClone(lastOf(id))
+    const lost = await finish(window)
     expect(lost.status).toBe('interrupted')
     await access.start()
-    access.engine.reads.length = 0
-    chats.continue(id)
-    await settled(id)
+    await chats.continue(idOf(window), lost.id)
+    await finish(window)
     expect(access.engine.reads[0]!.read.trim()).toBe(lost.content.trim())
-    expect(lastOf(id).content.startsWith(lost.content)).toBe(true)
+    expect(window.last.content.startsWith(lost.content)).toBe(true)
   })
 
-  it('between replies: the next message goes on from the snapshot', async () => {
-    const { id } = chats.create()
-    await send(id, 'first')
+  it('between replies: the next message, or another version, goes on from the snapshot', async () => {
+    const window = await newChat()
+    await ask(window, 'first')
     access.lose()
     await access.start()
-    expect(await send(id, 'second')).toMatchObject({ status: 'complete' })
+    expect(await ask(window, 'second')).toMatchObject({ status: 'complete' })
     expect(access.engine.reads[0]).toMatchObject({ kind: 'messages', reused: 23 })
-    expect(access.engine.reads[0]!.read).not.toContain('first')
-  })
-
-  it('regenerates after a restart from the snapshot, too', async () => {
-    const { id } = chats.create()
-    await send(id, 'first')
     access.lose()
     await access.start()
-    chats.regenerate(id)
-    await settled(id)
+    await chats.regenerate(idOf(window), window.last.id)
+    await finish(window)
     expect(access.engine.reads.map(({ read }) => read)).toEqual([''])
   })
 
   it('while a message waits: it waits on, and is answered by the next engine', async () => {
     access.lose()
-    const { id } = chats.create()
-    chats.send(id, 'Hello')
+    const window = await newChat()
+    await chats.send(idOf(window), 'Hello')
     await access.start()
-    await settled(id)
-    expect(lastOf(id).status).toBe('complete')
+    expect((await finish(window)).status).toBe('complete')
   })
 
   it('for good: the message fails with the reason and a remedy', async () => {
     access.lose()
     access.failure = new TernError({ code: 'out-of-memory', message: 'No memory.', remedy: 'Close programs.' })
-    const { id } = chats.create()
-    await send(id, 'Hello')
-    expect(lastOf(id)).toMatchObject({ status: 'failed', error: { code: 'out-of-memory', remedy: 'Close programs.' } })
+    const window = await newChat()
+    expect(await ask(window, 'Hello')).toMatchObject({
+      status: 'failed',
+      error: { code: 'out-of-memory', remedy: 'Close programs.' },
+    })
   })
 })
 
 describe('an engine that refuses', () => {
   it('fails the message and keeps the chat usable', async () => {
-    const { id } = chats.create()
-    await send(id, 'please FAIL')
-    expect(lastOf(id)).toMatchObject({
-      status: 'failed',
-      error: { code: 'backend-failed', remedy: 'Ask another way.' },
-    })
-    expect(lastOf(id).content).not.toBe('')
-    expect(await send(id, 'better?')).toMatchObject({ status: 'complete' })
+    const window = await newChat()
+    const reply = await ask(window, 'please FAIL')
+    expect(reply).toMatchObject({ status: 'failed', error: { code: 'backend-failed', remedy: 'Ask another way.' } })
+    expect(reply.content).not.toBe('')
+    expect(await ask(window, 'better?')).toMatchObject({ status: 'complete' })
   })
 
   it('a state of another model is dropped and the conversation is read again', async () => {
-    const { id } = chats.create()
-    await send(id, 'first')
+    const window = await newChat()
+    await ask(window, 'first')
     access.lose()
     await access.start()
     access.engine.refuseStates = true
-    expect(await send(id, 'second')).toMatchObject({ status: 'complete' })
+    expect(await ask(window, 'second')).toMatchObject({ status: 'complete' })
     expect(access.engine.reads[0]).toMatchObject({ reused: 0 })
     expect(access.engine.reads[0]!.read).toContain('first')
   })
 })
 
 describe('sessions and snapshots', () => {
-  it('few sessions live; a chat beyond them goes on from its snapshot', async () => {
-    const ids = Array.from({ length: 7 }, () => chats.create().id)
-    for (const id of ids) await send(id, `chat ${ids.indexOf(id)}`)
-    await vi.waitUntil(() => access.engine.sessionCount <= 4)
-    expect(access.engine.sessionCount).toBe(4)
+  it('few sessions live, also after many replies at once; a chat beyond them goes on from its snapshot', async () => {
+    const many: Window[] = []
+    for (let i = 0; i < 12; i++) many.push(await newChat())
+    await Promise.all(many.map((window, i) => chats.send(idOf(window), `chat ${i}`)))
+    for (const window of many) await finish(window)
+    await settled()
+    expect(access.engine.sessionCount).toBeLessThanOrEqual(MAX_LIVE_SESSIONS)
     access.engine.reads.length = 0
-    await send(ids[0]!, 'again')
+    await ask(many[0]!, 'again')
     expect(access.engine.reads[0]!.reused).toBeGreaterThan(0)
-    expect(access.engine.sessionCount).toBeLessThanOrEqual(5)
+    expect(access.engine.sessionCount).toBeLessThanOrEqual(MAX_LIVE_SESSIONS)
   })
 
   it('without room for snapshots, text is read again and nothing is lost', async () => {
-    await setUp({}, 0)
-    const { id } = chats.create()
-    const first = await send(id, 'first')
+    await setUp(0)
+    const window = await newChat()
+    const first = await ask(window, 'first')
     access.lose()
     await access.start()
-    expect(await send(id, 'second')).toMatchObject({ status: 'complete' })
+    expect(await ask(window, 'second')).toMatchObject({ status: 'complete' })
     expect(access.engine.reads[0]!.read).toContain(first.content.trim())
   })
 
-  it('the store keeps what was used last, within its limit', () => {
-    const small = createMemoryChatStore(100)
-    for (const name of ['a', 'b', 'c']) small.saveSnapshot('chat', name, 'after', new Uint8Array(30))
-    small.snapshot('a', 'after')
-    small.saveSnapshot('chat', 'd', 'after', new Uint8Array(30))
-    expect(['a', 'b', 'c', 'd'].filter(name => small.snapshot(name, 'after') !== undefined)).toEqual(['a', 'c', 'd'])
-    small.saveSnapshot('other', 'e', 'before', new Uint8Array(10))
-    small.delete('chat')
-    expect(small.snapshot('a', 'after')).toBeUndefined()
-    expect(small.snapshot('e', 'before')).toBeDefined()
-  })
-
-  it('a deleted chat takes its session, its snapshots and its watchers along, in mid-reply too', async () => {
-    const { id } = chats.create()
-    const first = await send(id, 'first')
-    const window = watch(id)
-    chats.send(id, 'second')
-    await untilWords(id, 2)
-    chats.delete(id)
-    await window.ended
-    expect(chats.list()).toEqual([])
-    expect(codeOf(() => chats.send(id, 'x'))).toBe('chat-not-found')
-    expect(store.snapshot(first.id, 'after')).toBeUndefined()
-    await vi.waitUntil(() => access.engine.sessionCount === 0)
-    const count = window.events.length
-    await new Promise(resolve => setTimeout(resolve, 40))
-    expect(window.events.length).toBe(count)
-  })
-
   it('chats do not mix: two replies at the same time', async () => {
-    const [a, b] = [chats.create().id, chats.create().id]
-    chats.send(a, 'alpha')
-    chats.send(b, 'beta')
-    await Promise.all([settled(a), settled(b)])
-    await Promise.all([send(a, 'more'), send(b, 'more')])
+    const [a, b] = [await newChat(), await newChat()]
+    await Promise.all([chats.send(idOf(a), 'alpha'), chats.send(idOf(b), 'beta')])
+    await finish(a)
+    await finish(b)
+    await Promise.all([chats.send(idOf(a), 'more'), chats.send(idOf(b), 'more')])
+    await finish(a)
+    await finish(b)
     const reads = access.engine.reads.filter(({ read }) => read.includes('more'))
     expect(reads).toHaveLength(2)
     expect(reads.every(({ reused }) => reused === 23)).toBe(true)
   })
 })
 
+describe('a deleted chat', () => {
+  it('is hidden everywhere, in mid-reply too, and comes back whole when it is restored', async () => {
+    const window = await newChat()
+    await ask(window, 'first')
+    const other = await open(idOf(window))
+    await chats.send(idOf(window), 'second')
+    await untilWords(window, 2)
+    await chats.delete(idOf(window))
+    await finish(window)
+    // The other window is told, and not thrown out.
+    expect(other.chat).toMatchObject({ isDeleted: true })
+    expect(other.isEnded).toBe(false)
+    expect(await summaries()).toMatchObject([{ isDeleted: true, isReplying: false }])
+    await time.advance(KEEP_DELETED_MS - 1_000)
+    await chats.restore(idOf(window))
+    await time.advance(KEEP_DELETED_MS * 2)
+    expect(other.chat).toMatchObject({ isDeleted: false, messages: { length: 4 } })
+    expect(await summaries()).toMatchObject([{ isDeleted: false }])
+  })
+
+  it('is gone for good after a while, with its session, its states and its watchers', async () => {
+    const window = await newChat()
+    const reply = await ask(window, 'first')
+    expect(await store.getSnapshot(reply.id)).not.toBeNull()
+    const id = idOf(window)
+    await chats.delete(id)
+    await time.advance(KEEP_DELETED_MS)
+    expect(window.isEnded).toBe(true)
+    expect(await summaries()).toEqual([])
+    expect((await failure(chats.send(id, 'x')))?.code).toBe('chat-not-found')
+    expect(await store.getSnapshot(reply.id)).toBeNull()
+    expect(access.engine.sessionCount).toBe(0)
+  })
+
+  it('that somebody writes in is restored by that: what was written stays', async () => {
+    const window = await newChat()
+    await ask(window, 'first')
+    await chats.delete(idOf(window))
+    const reply = await ask(window, 'important new message')
+    await time.advance(KEEP_DELETED_MS * 2)
+    expect(window.chat).toMatchObject({ isDeleted: false, messages: { length: 4 } })
+    expect(window.last).toEqual(reply)
+  })
+})
+
+describe('the list', () => {
+  it('tells every window what changes, latest first', async () => {
+    const heard: string[] = []
+    const controller = new AbortController()
+    void chats.watchSummaries(event => {
+      if (event.kind === 'all') heard.push(`all ${event.summaries.length}`)
+      else if (event.kind === 'changed')
+        heard.push(
+          `${event.summary.title}, ${event.summary.messageCount}, ${event.summary.isReplying ? 'busy' : 'idle'}`,
+        )
+      else heard.push('removed')
+    }, controller.signal)
+    const [a, b] = [await newChat(), await newChat()]
+    await ask(b, 'b', 1)
+    await ask(a, 'a', 1)
+    expect(heard).toEqual([
+      'all 0',
+      ...['New chat, 0, idle', 'New chat, 0, idle'],
+      ...['b, 2, busy', 'b, 2, idle', 'a, 2, busy', 'a, 2, idle'],
+    ])
+    expect((await summaries()).map(({ title }) => title)).toEqual(['a', 'b'])
+    controller.abort()
+    await ask(a, 'a', 1)
+    expect(heard).toHaveLength(7)
+  })
+})
+
 describe('windows', () => {
-  it('that come in mid-reply get the whole, then the rest, and nothing twice', async () => {
-    const { id } = chats.create()
-    const early = watch(id)
-    chats.send(id, 'Hello')
-    await untilWords(id, 3)
-    const late = watch(id)
+  it('that come in mid-reply get the whole with its figures, then the rest, and nothing twice', async () => {
+    const early = await newChat()
+    await chats.send(idOf(early), 'Hello')
+    await untilWords(early, 12)
+    const late = await open(idOf(early))
     expect(late.events).toHaveLength(1)
-    await settled(id)
-    await vi.waitUntil(() => isOver(early.reply()) && isOver(late.reply()))
-    expect(late.messages()).toEqual(early.messages())
-    expect(late.messages()).toEqual(store.chat(id)!.messages)
-    const appended = late.events.reduce((text, event) => (event.kind === 'append' ? text + event.text : text), '')
-    const first = late.events[0]!
-    expect(first.kind === 'chat' && first.chat.messages.at(-1)!.content + appended).toBe(lastOf(id).content)
+    expect(late.chat!.reply).toMatchObject({ phase: 'writing', tokensPerSecond: 100 })
+    await finish(early)
+    expect(late.chat).toEqual(early.chat)
+    expect(late.last.content.trim().split(' ')).toHaveLength(REPLY_WORDS)
   })
 
   it('that close hear nothing more', async () => {
-    const { id } = chats.create()
-    const window = watch(id)
-    window.end()
-    await window.ended
-    await send(id, 'Hello')
+    const window = await newChat()
+    window.close()
+    await settled()
+    await chats.send(window.chat!.id, 'Hello')
+    await time.advance(1_000)
     expect(window.events).toHaveLength(1)
+    expect(window.isEnded).toBe(true)
+  })
+})
+
+describe('a host that ends', () => {
+  it('killed in mid-reply, the next one has the text but for the last moments, and goes on after it', async () => {
+    access.lose()
+    access.replyWords = 200
+    await access.start()
+    const window = await newChat()
+    const id = idOf(window)
+    await chats.send(id, 'Hello')
+    await time.advance(TOKEN_MS * 77)
+    const shown = window.last.content
+    // Nothing is told to the old host any more; the store is what it is.
+    startHost()
+    const next = await open(id)
+    expect(next.last).toMatchObject({ status: 'interrupted', actions: ['regenerate', 'continue'] })
+    expect(next.last.content).not.toBe('')
+    expect(shown.startsWith(next.last.content)).toBe(true)
+    // At most a quarter of a second of it.
+    expect((shown.split(' ').length - next.last.content.split(' ').length) * TOKEN_MS).toBeLessThanOrEqual(250)
+    expect(next.chat!.reply).toBeNull()
+    expect(await summaries()).toMatchObject([{ title: 'Hello', isReplying: false }])
+  })
+
+  it('between replies, the next one goes on from the snapshots', async () => {
+    const window = await newChat()
+    const id = idOf(window)
+    await ask(window, 'first')
+    startHost()
+    access.lose()
+    await access.start()
+    const next = await open(id)
+    expect(next.chat).toEqual(window.chat)
+    await ask(next, 'second')
+    expect(access.engine.reads[0]).toMatchObject({ reused: 23 })
+  })
+
+  it('with deleted chats: they are gone', async () => {
+    const window = await newChat()
+    await ask(window, 'first', 1)
+    await chats.delete(idOf(window))
+    startHost()
+    expect(await summaries()).toEqual([])
+    expect(await store.open(idOf(window))).toBeNull()
+  })
+})
+
+describe('a store that fails', () => {
+  it('a message that cannot be stored is not sent, and the chat is as before', async () => {
+    const window = await newChat()
+    await ask(window, 'first', 1)
+    const before = structuredClone(window.chat)
+    const addMessages = store.addMessages
+    store.addMessages = async () => {
+      throw new TernError({ code: 'disk-full', message: 'The disk is full.', remedy: 'Free some space.' })
+    }
+    expect((await failure(chats.send(idOf(window), 'second')))?.code).toBe('disk-full')
+    expect(window.chat).toEqual(before)
+    store.addMessages = addMessages
+    expect(await ask(window, 'second', 1)).toMatchObject({ status: 'complete' })
   })
 })

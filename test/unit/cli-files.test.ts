@@ -180,12 +180,6 @@ describe('what is read', () => {
     expect(noIds).toMatchObject({ code: 1 })
   })
 
-  it('a model that is to be served is missed before the window opens', async () => {
-    const { code, stdout, stderr } = await fake(['serve', '--no-open', '-m', at('missing.gguf')])
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-    expect(stderr).toContain('no such file or folder')
-  })
-
   it('what is missing or a folder is named', async () => {
     mkdirSync(at('folder'))
     const missing = await fake(['eval', '--text', at('missing')])

@@ -260,7 +260,8 @@ describe('a connection', () => {
     })
     port.postMessage({ kind: 'call', id: 9, method: 'engine.kill' })
     const chat = await client.call('chat.create', undefined)
-    expect(await client.call('chat.list', undefined)).toMatchObject([{ id: chat.id }])
+    const listed = await new Promise(resolve => client.subscribe('chat.summaries', undefined, resolve))
+    expect(listed).toMatchObject({ kind: 'all', summaries: [{ id: chat.id }] })
     port.close()
   })
 

@@ -80,7 +80,6 @@ describe('a folder', () => {
     writeFileSync(at('secret'), 's')
     mkdirSync(at('inner/sub'))
     symlinkSync(at('secret'), at('inner/config.json'))
-    writeFileSync(unfinishedPath(at('inner/out.gguf')), 'half')
     const inner = await openFolder(at('inner'))
     expect((await inner.list()).sort()).toEqual(['config.json', 'model.bin'])
     expect((await inner.open('config.json')).size).toBe(1)

@@ -1,10 +1,10 @@
 /** The chats store against a fake host over the real RPC: no React, no server. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { Chat, ChatEvent, ChatMessage } from '../../contract/app/chats.ts'
+import type { Chat, ChatEvent, ChatMessage, ChatSummariesEvent, ReplyInFlight } from '../../contract/app/chats.ts'
 import { appApi } from '../../contract/app-api.ts'
 import { TernError } from '../../contract/errors.ts'
 import { createClient, createTransportPair, serve } from '../../contract/rpc.ts'
-import { canContinue, createChatsStore, draftOf, isReplying, NEW_CHAT, UNDO_MS } from '../../renderer/stores/chats.ts'
+import { createChatsStore, draftOf, failureOf, isReplying, NEW_CHAT, replyOf } from '../../renderer/stores/chats.ts'
 import type { Memo } from '../../renderer/stores/preferences.ts'
 
 const never = () => Promise.reject(new Error('not scripted'))
@@ -18,6 +18,18 @@ const message = (over: Partial<ChatMessage>): ChatMessage => ({
   finishReason: null,
   stats: null,
   error: null,
+  notice: null,
+  actions: [],
+  versions: ['m'],
+  ...over,
+})
+
+const reply = (over: Partial<ReplyInFlight> = {}): ReplyInFlight => ({
+  messageId: 'reply',
+  phase: 'writing',
+  prefill: null,
+  generatedTokens: 0,
+  tokensPerSecond: null,
   ...over,
 })
 
@@ -30,42 +42,72 @@ function createFake(memo = createMemo()) {
   const chats = new Map<string, Chat>()
   const watchers = new Map<string, { emit(event: ChatEvent): void; end(): void }>()
   const calls: string[] = []
+  const listeners = new Set<(event: ChatSummariesEvent) => void>()
   let nextId = 0
+  const newChat = (id: string, title = '', messages: ChatMessage[] = [], reply: ReplyInFlight | null = null): Chat => ({
+    id,
+    title,
+    messages,
+    reply,
+    isDeleted: false,
+  })
+  const summaryOf = (chat: Chat) => ({
+    id: chat.id,
+    title: chat.title,
+    updatedAtMs: [...chats.keys()].indexOf(chat.id),
+    messageCount: chat.messages.length,
+    isReplying: chat.reply !== null,
+    isDeleted: chat.isDeleted,
+  })
+  const tell = (event: ChatSummariesEvent) => {
+    for (const listener of listeners) listener(event)
+  }
+  const change = (chatId: string, to: Partial<Chat>) => {
+    const chat = { ...chats.get(chatId)!, ...to }
+    chats.set(chatId, chat)
+    tell({ kind: 'changed', summary: summaryOf(chat) })
+    watchers.get(chatId)?.emit({ kind: 'chat', chat })
+  }
   const failures: Record<string, string> = {}
   const note = (name: string) => {
     calls.push(name)
-    if (failures[name] !== undefined) throw new TernError({ code: 'internal', message: failures[name] })
+    if (failures[name] === undefined) return
+    throw new TernError({ code: failures[name] === 'busy' ? 'chat-busy' : 'internal', message: failures[name] })
   }
   const [near, far] = createTransportPair()
   serve(appApi, far, {
     calls: {
       'app.info': never,
       'engine.retry': never,
-      'chat.list': () =>
-        [...chats.values()].map((chat, index) => ({
-          id: chat.id,
-          title: chat.title,
-          updatedAtMs: index,
-          messageCount: chat.messages.length,
-        })),
       'chat.create': () => {
         note('create')
-        const chat: Chat = { id: `chat-${nextId++}`, title: '', messages: [] }
+        const chat = newChat(`chat-${nextId++}`)
         chats.set(chat.id, chat)
         return chat
       },
       'chat.delete': ({ chatId }) => {
         note(`delete ${chatId}`)
-        chats.delete(chatId)
+        change(chatId, { isDeleted: true })
+      },
+      'chat.restore': ({ chatId }) => {
+        note(`restore ${chatId}`)
+        change(chatId, { isDeleted: false })
       },
       'chat.send': ({ chatId, text }) => note(`send ${chatId} ${text}`),
       'chat.stop': ({ chatId }) => note(`stop ${chatId}`),
-      'chat.regenerate': ({ chatId }) => note(`regenerate ${chatId}`),
-      'chat.continue': ({ chatId }) => note(`continue ${chatId}`),
+      'chat.regenerate': ({ chatId, messageId }) => note(`regenerate ${chatId} ${messageId}`),
+      'chat.continue': ({ chatId, messageId }) => note(`continue ${chatId} ${messageId}`),
+      'chat.edit': ({ chatId, messageId, text }) => note(`edit ${chatId} ${messageId} ${text}`),
+      'chat.select': ({ chatId, messageId }) => note(`select ${chatId} ${messageId}`),
     },
     streams: {
       'engine.status': never,
       'engine.memory': never,
+      'chat.summaries': (_, emit, { signal }) => {
+        emit({ kind: 'all', summaries: [...chats.values()].map(summaryOf) })
+        listeners.add(emit)
+        return new Promise(resolve => signal.addEventListener('abort', () => resolve()))
+      },
       'chat.watch': ({ chatId }, emit, { signal }) => {
         const chat = chats.get(chatId)
         if (chat === undefined) throw new TernError({ code: 'chat-not-found', message: 'gone' })
@@ -95,8 +137,17 @@ function createFake(memo = createMemo()) {
     watchers,
     calls,
     failures,
-    addChat(id: string, messages: ChatMessage[] = []) {
-      chats.set(id, { id, title: `Title ${id}`, messages })
+    tell,
+    change,
+    addChat(id: string, messages: ChatMessage[] = [], reply: ReplyInFlight | null = null) {
+      const chat = newChat(id, `Title ${id}`, messages, reply)
+      chats.set(id, chat)
+      tell({ kind: 'changed', summary: summaryOf(chat) })
+    },
+    purge(id: string) {
+      chats.delete(id)
+      tell({ kind: 'removed', chatId: id })
+      watchers.get(id)?.end()
     },
     emit: (chatId: string, event: ChatEvent) => watchers.get(chatId)!.emit(event),
     /** Draws a frame. Whether there was anything to draw. */
@@ -109,12 +160,10 @@ function createFake(memo = createMemo()) {
   }
 }
 
-const append = (text: string, generatedTokens: number): ChatEvent => ({
-  kind: 'append',
-  messageId: 'reply',
-  text,
-  generatedTokens,
-  tokensPerSecond: 100,
+const append = (text: string): ChatEvent => ({ kind: 'append', messageId: 'reply', text })
+const figures = (generatedTokens: number): ChatEvent => ({
+  kind: 'reply',
+  reply: reply({ generatedTokens, tokensPerSecond: 100 }),
 })
 
 beforeEach(() => void vi.useFakeTimers())
@@ -123,8 +172,10 @@ const settle = () => vi.advanceTimersByTimeAsync(0)
 
 async function openChat(messages: ChatMessage[], memo = createMemo()) {
   const fake = createFake(memo)
-  fake.addChat('a', messages)
-  await fake.store.refresh()
+  const isInFlight = messages.some(({ status }) => status === 'pending' || status === 'streaming')
+  fake.addChat('a', messages, isInFlight ? reply() : null)
+  fake.store.refresh()
+  await settle()
   fake.store.open('a')
   await settle()
   return fake
@@ -150,7 +201,7 @@ describe('sending', () => {
     fake.store.setDraft('Hello')
     await fake.store.send()
     expect(draftOf(fake.state())).toBe('Hello')
-    expect(fake.state().failure?.message).toBe('no')
+    expect(failureOf(fake.state())?.message).toBe('no')
     expect(isReplying(fake.state())).toBe(false)
   })
 
@@ -167,7 +218,7 @@ describe('sending', () => {
     const fake = await openChat([message({ id: 'reply', status: 'streaming' })])
     fake.store.setDraft('Hello')
     await fake.store.send()
-    fake.emit('a', { kind: 'message', message: message({ id: 'reply', content: 'x' }) })
+    fake.emit('a', { kind: 'reply', reply: null })
     await settle()
     fake.store.setDraft('  \n ')
     await fake.store.send()
@@ -200,15 +251,16 @@ describe('streaming', () => {
     fake.store.state.subscribe(() => {
       updates += 1
     })
-    fake.emit('a', append('Once ', 1))
-    fake.emit('a', append('upon ', 2))
-    fake.emit('a', append('a time', 4))
+    fake.emit('a', append('Once '))
+    fake.emit('a', append('upon '))
+    fake.emit('a', append('a time'))
+    fake.emit('a', figures(4))
     await settle()
     expect(updates).toBe(0)
     expect(fake.drawFrame()).toBe(true)
     expect(updates).toBe(1)
     expect(fake.state().chat?.messages[0]).toMatchObject({ content: 'Once upon a time', status: 'streaming' })
-    expect(fake.state().live).toMatchObject({ generatedTokens: 4, tokensPerSecond: 100 })
+    expect(replyOf(fake.state())).toMatchObject({ generatedTokens: 4, tokensPerSecond: 100 })
     expect(fake.drawFrame()).toBe(false)
   })
 
@@ -218,7 +270,7 @@ describe('streaming', () => {
       message({ id: 'reply', status: 'pending' }),
     ])
     const question = fake.state().chat?.messages[0]
-    fake.emit('a', append('Hello', 1))
+    fake.emit('a', append('Hello'))
     await settle()
     fake.drawFrame()
     expect(fake.state().chat?.messages[0]).toBe(question)
@@ -226,23 +278,28 @@ describe('streaming', () => {
 
   it('does not add text twice that a whole message already holds', async () => {
     const fake = await openChat([message({ id: 'reply', status: 'streaming' })])
-    fake.emit('a', append('Hello', 1))
+    fake.emit('a', append('Hello'))
     fake.emit('a', {
       kind: 'message',
       message: message({ id: 'reply', content: 'Hello', finishReason: 'end-of-text' }),
     })
     await settle()
+    fake.emit('a', { kind: 'reply', reply: null })
+    await settle()
     fake.drawFrame()
     expect(fake.state().chat?.messages[0].content).toBe('Hello')
-    expect(fake.state().live).toBeNull()
+    expect(replyOf(fake.state())).toBeNull()
   })
 
   it('does not add text of the time before a whole chat', async () => {
     const fake = await openChat([message({ id: 'reply', status: 'streaming' })])
-    fake.emit('a', append('Hello', 1))
+    fake.emit('a', append('Hello'))
     fake.emit('a', {
       kind: 'chat',
-      chat: { id: 'a', title: '', messages: [message({ id: 'reply', content: 'Hello', status: 'streaming' })] },
+      chat: {
+        ...fake.chats.get('a')!,
+        messages: [message({ id: 'reply', content: 'Hello', status: 'streaming' })],
+      },
     })
     await settle()
     fake.drawFrame()
@@ -251,25 +308,23 @@ describe('streaming', () => {
 
   it('shows how far the prompt is read', async () => {
     const fake = await openChat([message({ id: 'reply', status: 'pending' })])
-    fake.emit('a', { kind: 'prefill', messageId: 'reply', tokensDone: 64, tokensTotal: 512, reusedTokens: 10 })
-    await settle()
-    expect(fake.state().live?.prefill).toEqual({ tokensDone: 64, tokensTotal: 512, reusedTokens: 10 })
-    fake.emit('a', append('x', 1))
+    const prefill = { tokensDone: 64, tokensTotal: 512, reusedTokens: 10 }
+    fake.emit('a', { kind: 'reply', reply: reply({ phase: 'reading', prefill }) })
     await settle()
     fake.drawFrame()
-    expect(fake.state().live?.prefill).toBeNull()
+    expect(replyOf(fake.state())).toMatchObject({ phase: 'reading', prefill })
   })
 
   it('shows nothing of another chat', async () => {
     const fake = await openChat([message({ id: 'reply', status: 'streaming' })])
     fake.addChat('b')
-    fake.emit('a', append('Hello', 1))
+    fake.emit('a', append('Hello'))
     await settle()
     fake.store.open('b')
     await settle()
     fake.drawFrame()
     expect(fake.state().chat).toMatchObject({ id: 'b', messages: [] })
-    expect(fake.state().live).toBeNull()
+    expect(replyOf(fake.state())).toBeNull()
     expect([...fake.watchers.keys()]).toEqual(['b'])
   })
 })
@@ -278,99 +333,106 @@ describe('replies', () => {
   it('asks the host to stop, regenerate and continue', async () => {
     const fake = await openChat([message({ id: 'reply', content: 'x' })])
     await fake.store.stop()
-    await fake.store.regenerate()
-    await fake.store.continueReply()
-    expect(fake.calls).toEqual(['stop a', 'regenerate a', 'continue a'])
+    await fake.store.regenerate('reply')
+    await fake.store.continueReply('reply')
+    await fake.store.edit('q', 'other words')
+    await fake.store.edit('q', '  ')
+    await fake.store.select('reply')
+    expect(fake.calls).toEqual([
+      'stop a',
+      'regenerate a reply',
+      'continue a reply',
+      'edit a q other words',
+      'select a reply',
+    ])
   })
 
   it('does not regenerate while a reply is in flight', async () => {
     const fake = await openChat([message({ id: 'reply', status: 'streaming' })])
-    await fake.store.regenerate()
-    await fake.store.continueReply()
+    await fake.store.regenerate('reply')
+    await fake.store.continueReply('reply')
+    await fake.store.select('reply')
     expect(fake.calls).toEqual([])
-  })
-
-  it('offers to continue what was cut short, and nothing else', () => {
-    const cases: [Partial<ChatMessage>, boolean][] = [
-      [{ content: 'x', status: 'stopped' }, true],
-      [{ content: 'x', status: 'interrupted' }, true],
-      [{ content: 'x', finishReason: 'max-tokens' }, true],
-      [{ content: 'x', finishReason: 'end-of-text' }, false],
-      [{ content: 'x', status: 'streaming' }, false],
-      [{ content: '', status: 'stopped' }, false],
-      [{ content: 'x', status: 'stopped', role: 'user' }, false],
-    ]
-    for (const [over, expected] of cases) expect(canContinue(message(over)), JSON.stringify(over)).toBe(expected)
   })
 })
 
 describe('the list', () => {
-  it('is newest first', async () => {
+  it('is newest first, and follows the host', async () => {
     const fake = createFake()
     fake.addChat('old')
     fake.addChat('new')
-    await fake.store.refresh()
+    fake.store.refresh()
+    await settle()
     expect(fake.state().summaries?.map(({ id }) => id)).toEqual(['new', 'old'])
-  })
-
-  it('deletes at the host only after the time for second thoughts', async () => {
-    const fake = await openChat([])
-    fake.store.remove('a')
+    fake.addChat('made in another window')
     await settle()
-    expect(fake.state().summaries).toEqual([])
-    expect(fake.state().currentId).toBeNull()
-    expect(fake.calls).toEqual([])
-    await vi.advanceTimersByTimeAsync(UNDO_MS)
-    expect(fake.calls).toEqual(['delete a'])
-    expect(fake.state().removing).toBeNull()
+    expect(fake.state().summaries?.map(({ id }) => id)).toEqual(['made in another window', 'new', 'old'])
+    fake.purge('new')
+    await settle()
+    expect(fake.state().summaries?.map(({ id }) => id)).toEqual(['made in another window', 'old'])
   })
 
-  it('brings a deleted chat back', async () => {
+  it('a deleted chat leaves it at once, and can be brought back while the host keeps it', async () => {
     const fake = await openChat([message({ content: 'x' })])
-    fake.store.remove('a')
-    fake.store.undoRemove()
-    await vi.advanceTimersByTimeAsync(UNDO_MS)
-    expect(fake.calls).toEqual([])
-    expect(fake.state()).toMatchObject({ currentId: 'a', removing: null })
-    expect(fake.state().summaries?.map(({ id }) => id)).toEqual(['a'])
+    await fake.store.remove('a')
+    await settle()
+    expect(fake.calls).toEqual(['delete a'])
+    expect(fake.state()).toMatchObject({ currentId: null, summaries: [], removed: { title: 'Title a', isOurs: true } })
+    await fake.store.undoRemove()
+    await settle()
+    expect(fake.calls).toEqual(['delete a', 'restore a'])
+    expect(fake.state()).toMatchObject({ currentId: 'a', removed: null, summaries: [{ id: 'a' }] })
     expect(fake.state().chat?.messages).toHaveLength(1)
+    await fake.store.remove('a')
+    fake.purge('a')
+    await settle()
+    expect(fake.state().removed).toBeNull()
   })
 
-  it('keeps a deleted chat off the list while it can still be undone', async () => {
+  it('a chat that could not be deleted is open again, with the reason', async () => {
     const fake = await openChat([])
-    fake.store.remove('a')
-    await fake.store.refresh()
-    expect(fake.state().summaries).toEqual([])
+    fake.failures['delete a'] = 'read-only'
+    await fake.store.remove('a')
+    await settle()
+    expect(fake.state()).toMatchObject({ currentId: 'a', removed: null })
+    expect(fake.state().failures[NEW_CHAT]?.message).toBe('read-only')
   })
+})
 
-  it('deletes the first chat at once when a second one is deleted', async () => {
-    const fake = await openChat([])
+describe('failures', () => {
+  it('belong to their chat', async () => {
+    const fake = await openChat([message({ id: 'reply', content: 'x' })])
     fake.addChat('b')
-    await fake.store.refresh()
-    fake.store.remove('a')
-    fake.store.remove('b')
-    await settle()
-    expect(fake.calls).toEqual(['delete a'])
-    expect(fake.state().removing?.chatId).toBe('b')
-    await vi.advanceTimersByTimeAsync(UNDO_MS)
-    expect(fake.calls).toEqual(['delete a', 'delete b'])
+    fake.failures['regenerate a reply'] = 'no'
+    await fake.store.regenerate('reply')
+    expect(failureOf(fake.state())?.message).toBe('no')
+    fake.store.open('b')
+    expect(failureOf(fake.state())).toBeNull()
+    fake.store.open('a')
+    expect(failureOf(fake.state())?.message).toBe('no')
+    fake.store.dismissFailure()
+    expect(failureOf(fake.state())).toBeNull()
   })
 
-  it('tells the host of a pending delete when the window goes', async () => {
+  it('that a reply was in the way go with the reply', async () => {
     const fake = await openChat([])
-    fake.store.remove('a')
-    fake.store.dispose()
+    fake.failures['send a Hello'] = 'busy'
+    fake.store.setDraft('Hello')
+    await fake.store.send()
+    expect(failureOf(fake.state())?.code).toBe('chat-busy')
+    fake.change('a', { reply: reply() })
+    fake.emit('a', { kind: 'reply', reply: null })
     await settle()
-    expect(fake.calls).toEqual(['delete a'])
+    expect(failureOf(fake.state())).toBeNull()
   })
+})
 
-  it('forgets the draft of a deleted chat', async () => {
-    const fake = await openChat([])
-    fake.store.setDraft('private')
-    fake.store.remove('a')
-    await vi.advanceTimersByTimeAsync(UNDO_MS)
-    expect(fake.state().drafts).toEqual({})
-  })
+it('an example is sent as it is, and the draft stays', async () => {
+  const fake = createFake()
+  fake.store.setDraft('my long careful draft')
+  await fake.store.send('Who are you?')
+  expect(fake.calls).toEqual(['create', 'send chat-0 Who are you?'])
+  expect(draftOf(fake.state())).toBe('my long careful draft')
 })
 
 describe('a reload', () => {
@@ -385,7 +447,7 @@ describe('a reload', () => {
 
     const after = createFake(createMemo(Object.fromEntries(memo.items)))
     after.addChat('a', [message({ content: 'x' })])
-    await after.store.refresh()
+    after.store.refresh()
     await settle()
     expect(after.state().chat?.id).toBe('a')
     expect(draftOf(after.state())).toBe('half a thought')
@@ -394,8 +456,9 @@ describe('a reload', () => {
 
   it('starts anew when the host does not know that chat any more', async () => {
     const fake = createFake(createMemo({ 'tern.openChat': 'gone' }))
-    await fake.store.refresh()
-    expect(fake.state()).toMatchObject({ currentId: null, chat: null, failure: null })
+    fake.store.refresh()
+    await settle()
+    expect(fake.state()).toMatchObject({ currentId: null, chat: null, failures: {} })
   })
 
   it('survives what it did not write itself', () => {
@@ -405,20 +468,46 @@ describe('a reload', () => {
 })
 
 describe('a chat that goes away under the reader', () => {
-  it('is left when another window deletes it', async () => {
-    const fake = await openChat([])
-    fake.chats.delete('a')
-    fake.watchers.get('a')!.end()
+  it('deleted in another window: it stays in sight, with a word and a way back', async () => {
+    const fake = await openChat([message({ content: 'x' })])
+    fake.change('a', { isDeleted: true })
     await settle()
-    expect(fake.state()).toMatchObject({ currentId: null, failure: null })
-    expect(fake.state().summaries).toEqual([])
+    expect(fake.state()).toMatchObject({ currentId: 'a', summaries: [], removed: { chatId: 'a', isOurs: false } })
+    expect(fake.state().chat?.messages).toHaveLength(1)
+    fake.change('a', { isDeleted: false })
+    await settle()
+    expect(fake.state()).toMatchObject({ removed: null, summaries: [{ id: 'a' }] })
   })
 
-  it('is left with a word when the host has lost it', async () => {
+  it('for good: it is left', async () => {
+    const fake = await openChat([])
+    fake.purge('a')
+    await settle()
+    expect(fake.state()).toMatchObject({ currentId: null, failures: {}, summaries: [] })
+  })
+
+  it('because the host lost it: what was fetched stays readable, and nothing can be sent into it', async () => {
+    const fake = await openChat([message({ content: 'the last copy' })])
+    fake.addChat('b')
+    fake.store.open('b')
+    await settle()
+    fake.chats.delete('a')
+    fake.store.open('a')
+    // At once, from what this window has.
+    expect(fake.state().chat?.messages[0].content).toBe('the last copy')
+    await settle()
+    expect(fake.state()).toMatchObject({ currentId: 'a', isGone: true, failures: {} })
+    expect(fake.state().chat?.messages[0].content).toBe('the last copy')
+    await fake.store.send('Hello')
+    expect(fake.calls).toEqual([])
+    fake.store.newChat()
+    expect(fake.state().isGone).toBe(false)
+  })
+
+  it('that was never fetched is left without a word', async () => {
     const fake = createFake()
     fake.store.open('lost')
     await settle()
-    expect(fake.state().currentId).toBeNull()
-    expect(fake.state().failure?.code).toBe('chat-not-found')
+    expect(fake.state()).toMatchObject({ currentId: null, failures: {} })
   })
 })

@@ -22,13 +22,15 @@ function createFlakyHost() {
       calls: {
         'app.info': () => ({ version: '1', shell: 'browser' as const, platform: 'test' }),
         'engine.retry': never,
-        'chat.list': () => [],
         'chat.create': never,
         'chat.delete': never,
         'chat.send': never,
         'chat.stop': never,
         'chat.regenerate': never,
         'chat.continue': never,
+        'chat.restore': never,
+        'chat.edit': never,
+        'chat.select': never,
       },
       streams: {
         'engine.status': (_, emit, { signal }) => {
@@ -36,6 +38,7 @@ function createFlakyHost() {
           return new Promise(resolve => signal.addEventListener('abort', () => resolve()))
         },
         'engine.memory': never,
+        'chat.summaries': async () => {},
         'chat.watch': async () => {},
       },
     })

@@ -2,13 +2,14 @@
  * Collects streamed text and hands it on about once a frame, with the speed of the last second: windows draw 60 times a
  * second, tokens come faster.
  */
+import type { Cancel, Time } from '../../time.ts'
 
 /** Milliseconds between two batches: one frame at 60 Hz. */
 const FRAME_MS = 16
 /** Speed is taken over this time. */
 const WINDOW_MS = 1_000
 /** Below this span a speed is noise. */
-const SHORTEST_SPAN_MS = 100
+const MIN_SPAN_MS = 100
 
 export interface AppendBatch {
   add(text: string, tokenCount: number): void
@@ -17,27 +18,28 @@ export interface AppendBatch {
 }
 
 export function createAppendBatch(
+  time: Time,
   onBatch: (text: string, generatedTokens: number, tokensPerSecond: number | null) => void,
 ): AppendBatch {
   let text = ''
   let generatedTokens = 0
-  let timer: ReturnType<typeof setTimeout> | null = null
+  let cancel: Cancel | null = null
   /** Total tokens at moments within the last second, oldest first; the first is the base of the speed. */
   const marks: { atMs: number; tokens: number }[] = []
 
   const tokensPerSecond = (): number | null => {
-    const nowMs = performance.now()
+    const nowMs = time.nowMs()
     while (marks.length > 2 && nowMs - marks[1]!.atMs >= WINDOW_MS) marks.shift()
     const first = marks[0]
     const last = marks[marks.length - 1]
     if (first === undefined || last === undefined) return null
     const spanMs = last.atMs - first.atMs
-    return spanMs < SHORTEST_SPAN_MS ? null : ((last.tokens - first.tokens) * 1000) / spanMs
+    return spanMs < MIN_SPAN_MS ? null : ((last.tokens - first.tokens) * 1000) / spanMs
   }
 
   const flush = () => {
-    if (timer !== null) clearTimeout(timer)
-    timer = null
+    cancel?.()
+    cancel = null
     if (text === '') return
     const batch = text
     text = ''
@@ -48,8 +50,8 @@ export function createAppendBatch(
     add(added, tokenCount) {
       text += added
       generatedTokens += tokenCount
-      marks.push({ atMs: performance.now(), tokens: generatedTokens })
-      timer ??= setTimeout(flush, FRAME_MS)
+      marks.push({ atMs: time.nowMs(), tokens: generatedTokens })
+      cancel ??= time.after(FRAME_MS, flush)
     },
     flush,
   }

@@ -1,481 +1,331 @@
 /**
- * The truth about chats: messages, the reply in flight, and the engine sessions behind them. A chat survives the window
- * (which asks again) and the engine process (its states are kept as snapshots around every reply). It draws nothing,
- * stores through ChatStore only, and never looks into a state.
+ * The truth about chats: their messages, replies in flight, and the list of them. A chat survives the window (which asks
+ * again), the engine process (its states are kept as snapshots) and the host (everything is handed to the store as it
+ * happens). It never looks into a state.
  */
-import { randomUUID } from 'node:crypto'
-import type { Chat, ChatEvent, ChatMessage, ChatSummary } from '../../../contract/app/chats.ts'
-import type { GenerationEvent, SessionInput } from '../../../contract/engine/session.ts'
-import { TernError, toErrorData } from '../../../contract/errors.ts'
+import type { Chat, ChatEvent, ChatSummariesEvent } from '../../../contract/app/chats.ts'
+import { TernError, type TernErrorData, toErrorData } from '../../../contract/errors.ts'
 import type { AbortSignalLike } from '../../../contract/rpc.ts'
-import {
-  DEFAULT_CHAT_SAMPLING,
-  type FinishReason,
-  type GenerationStats,
-  type Sampling,
-} from '../../../contract/words/sampling.ts'
-import type { EngineConnection } from '../../host/supervisor.ts'
-import { createAppendBatch } from './append-batch.ts'
-import type { ChatStore, SnapshotPoint, StoredChat } from './chat-store.ts'
+import { DEFAULT_CHAT_SAMPLING, type Sampling } from '../../../contract/words/sampling.ts'
+import { newId as drawId, type NewId } from '../../ids.ts'
+import { type Cancel, systemTime, type Time } from '../../time.ts'
+import type { MessageNode, MessagePatch } from './message-tree.ts'
+import { canContinue, OpenChat } from './open-chat.ts'
+import type { ChatPatch, ChatRecord, ChatStore, EngineAccess } from './ports.ts'
+import { type ReplyContext, ReplyRun } from './reply-run.ts'
+import { SessionStore } from './session-store.ts'
+import { Summaries } from './summaries.ts'
+import { NEW_CHAT_TITLE, titleOf } from './titles.ts'
 
-/** What chats need of the supervisor. */
-export interface EngineAccess {
-  whenReady(signal?: AbortSignalLike): Promise<EngineConnection>
+/** A deleted chat can be restored for this long. */
+export const KEEP_DELETED_MS = 60_000
+
+export interface ChatsOptions {
+  time?: Time
+  newId?: NewId
+  /** Told of every write that failed, with the chat it belongs to. */
+  onStoreFailure?: (error: TernErrorData) => void
 }
 
-export interface Chats {
-  list(): ChatSummary[]
-  create(): Chat
-  /** Stops a reply in flight; the watchers' streams end. */
-  delete(chatId: string): void
-  send(chatId: string, text: string, sampling?: Sampling): void
-  stop(chatId: string): void
-  regenerate(chatId: string, sampling?: Sampling): void
-  continue(chatId: string, sampling?: Sampling): void
-  /** The whole chat at once, then its changes until `signal` fires or the chat is deleted. */
-  watch(chatId: string, emit: (event: ChatEvent) => void, signal: AbortSignalLike): Promise<void>
-}
+export class Chats {
+  private readonly store: ChatStore
+  private readonly time: Time
+  private readonly newId: NewId
+  private readonly onStoreFailure: (error: TernErrorData) => void
+  private readonly sessions: SessionStore
+  private readonly replyContext: ReplyContext
+  private readonly open = new Map<string, Promise<OpenChat>>()
+  private readonly summaries = new Summaries()
+  private readonly purges = new Map<string, Cancel>()
+  /** Everything that is stored, one after another; the list of chats first. */
+  private writes: Promise<unknown>
 
-/** Sessions kept alive in the engine process; the chats beyond them live as snapshots. */
-const LIVE_SESSION_LIMIT = 4
-const TITLE_LENGTH = 48
-const NEW_CHAT_TITLE = 'New chat'
-
-/** An engine session that stands at a known point of a chat. */
-interface LiveSession {
-  connection: EngineConnection
-  sessionId: string
-  /** The session's state is that of this point. */
-  messageId: string
-  point: SnapshotPoint
-}
-
-interface Finish {
-  reason: FinishReason
-  stats: GenerationStats
-}
-
-interface ReplyInFlight {
-  stop: AbortController
-  /** Hands the text that waits for the next batch to the watchers. */
-  flush(): void
-}
-
-interface OpenChat {
-  stored: StoredChat
-  watchers: Set<(event: ChatEvent) => void>
-  deleted: AbortController
-  reply: ReplyInFlight | null
-}
-
-/** How a reply begins. */
-type ReplyStart =
-  /** Read the conversation, then write. */
-  | 'read'
-  /** Write again from the state before the reply. */
-  | 'regenerate'
-  /** Go on after the text that stands. */
-  | 'continue'
-
-export function createChats(engine: EngineAccess, store: ChatStore): Chats {
-  const open = new Map<string, OpenChat>()
-  /** By chat id, least recently used first. */
-  const live = new Map<string, LiveSession>()
-
-  const openChat = (chatId: string): OpenChat => {
-    const known = open.get(chatId)
-    if (known !== undefined) return known
-    const stored = store.chat(chatId)
-    if (stored === undefined) {
-      throw new TernError({ code: 'chat-not-found', message: 'This chat does not exist any more.' })
+  constructor(engine: EngineAccess, store: ChatStore, options: ChatsOptions = {}) {
+    this.store = store
+    this.time = options.time ?? systemTime
+    this.newId = options.newId ?? drawId
+    this.onStoreFailure = options.onStoreFailure ?? (() => {})
+    this.sessions = new SessionStore(store)
+    this.replyContext = {
+      engine,
+      sessions: this.sessions,
+      time: this.time,
+      store: {
+        setMessage: (messageId, patch) => void this.write(() => store.setMessage(messageId, patch)).catch(() => {}),
+        appendText: (messageId, text, at) =>
+          void this.write(() => store.appendText(messageId, text, at)).catch(() => {}),
+        deleteSnapshot: messageId => void this.write(() => store.deleteSnapshot(messageId)).catch(() => {}),
+      },
+      giveUp: (chat, messageId) => this.giveUp(chat, messageId),
     }
-    const chat: OpenChat = {
-      stored,
-      watchers: new Set(),
-      deleted: new AbortController(),
-      reply: null,
-    }
-    open.set(chatId, chat)
-    return chat
+    this.writes = this.readList().catch(thrown => this.onStoreFailure(toErrorData(thrown)))
   }
 
-  const idleChat = (chatId: string): OpenChat => {
-    const chat = openChat(chatId)
-    if (chat.reply !== null) {
+  async watchSummaries(emit: (event: ChatSummariesEvent) => void, signal: AbortSignalLike): Promise<void> {
+    await this.writes
+    await this.summaries.watch(emit, signal)
+  }
+
+  async create(): Promise<Chat> {
+    const nowMs = this.time.wallMs()
+    const record: ChatRecord = {
+      id: this.newId(),
+      title: NEW_CHAT_TITLE,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+      deletedAtMs: null,
+      activeLeafId: null,
+    }
+    await this.write(() => this.store.addChat(record))
+    const chat = new OpenChat(record, [])
+    this.open.set(record.id, Promise.resolve(chat))
+    this.tellSummary(chat)
+    return chat.view()
+  }
+
+  async delete(chatId: string): Promise<void> {
+    const chat = await this.openChat(chatId)
+    if (chat.record.deletedAtMs !== null) return
+    chat.reply?.stop.abort()
+    await this.setChat(chat, { deletedAtMs: this.time.wallMs() })
+    chat.tellWhole()
+    this.purgeAfter(chatId, KEEP_DELETED_MS)
+  }
+
+  async restore(chatId: string): Promise<void> {
+    const chat = await this.openChat(chatId)
+    if (chat.record.deletedAtMs === null) return
+    this.purges.get(chatId)?.()
+    this.purges.delete(chatId)
+    await this.setChat(chat, { deletedAtMs: null })
+    chat.tellWhole()
+  }
+
+  async send(chatId: string, text: string, sampling?: Sampling): Promise<void> {
+    await this.restore(chatId)
+    const chat = await this.idleChat(chatId)
+    const title = chat.tree.size === 0 ? { title: titleOf(text) } : {}
+    const question = this.newMessage('user', text, chat.tree.activeLeafId)
+    await this.ask(chat, [question, this.newMessage('assistant', '', question.id)], title, sampling)
+  }
+
+  async stop(chatId: string): Promise<void> {
+    const chat = await this.openChat(chatId)
+    chat.reply?.stop.abort()
+  }
+
+  async regenerate(chatId: string, messageId: string, sampling?: Sampling): Promise<void> {
+    const chat = await this.idleChat(chatId)
+    const { parentId } = this.messageOf(chat, messageId, 'assistant')
+    await this.ask(chat, [this.newMessage('assistant', '', parentId)], {}, sampling)
+  }
+
+  async edit(chatId: string, messageId: string, text: string, sampling?: Sampling): Promise<void> {
+    const chat = await this.idleChat(chatId)
+    const { parentId } = this.messageOf(chat, messageId, 'user')
+    const question = this.newMessage('user', text, parentId)
+    await this.ask(chat, [question, this.newMessage('assistant', '', question.id)], {}, sampling)
+  }
+
+  async continue(chatId: string, messageId: string, sampling?: Sampling): Promise<void> {
+    const chat = await this.idleChat(chatId)
+    this.checkIdle(chat)
+    const message = this.messageOf(chat, messageId, 'assistant')
+    if (messageId !== chat.tree.activeLeafId || !canContinue(message)) {
       throw new TernError({
-        code: 'chat-busy',
-        message: 'A reply is being written in this chat.',
-        remedy: 'Wait until it ends, or stop it.',
+        code: 'invalid-argument',
+        message: 'This reply has come to its end: there is nothing to go on with.',
+        remedy: 'Ask something, or write it again.',
       })
     }
-    return chat
+    const patch: MessagePatch = { status: 'pending', error: null, finishReason: null, notice: null }
+    chat.tree.patch(messageId, patch)
+    this.replyContext.store.setMessage(messageId, patch)
+    this.startReply(chat, messageId, sampling)
   }
 
-  const lastReply = (chat: OpenChat): ChatMessage => {
-    const message = chat.stored.messages.at(-1)
-    if (message?.role !== 'assistant') {
-      throw new TernError({ code: 'message-not-found', message: 'This chat has no reply yet.' })
-    }
-    return message
+  async select(chatId: string, messageId: string): Promise<void> {
+    const chat = await this.idleChat(chatId)
+    this.messageOf(chat, messageId)
+    chat.tree.show(messageId)
+    chat.tellWhole()
+    await this.setChat(chat, { activeLeafId: chat.tree.activeLeafId })
   }
 
-  const broadcast = (chat: OpenChat, event: ChatEvent) => {
-    for (const watcher of [...chat.watchers]) watcher(event)
-  }
-
-  const changed = (chat: OpenChat, message: ChatMessage) => {
-    chat.stored.updatedAtMs = Date.now()
-    if (chat.deleted.signal.aborted) return
-    store.save(chat.stored)
-    broadcast(chat, { kind: 'message', message: { ...message } })
-  }
-
-  /** Forgets a chat's engine session; the engine frees it. */
-  const dropSession = (chatId: string) => {
-    const session = live.get(chatId)
-    if (session === undefined) return
-    live.delete(chatId)
-    // A session of a dead process is gone already.
-    session.connection.client.call('session.dispose', { sessionId: session.sessionId }).catch(() => {})
-  }
-
-  const keepSession = (chatId: string, session: LiveSession) => {
-    live.delete(chatId)
-    live.set(chatId, session)
-    for (const oldest of [...live.keys()]) {
-      if (live.size <= LIVE_SESSION_LIMIT) break
-      if (open.get(oldest)?.reply == null) dropSession(oldest)
-    }
-  }
-
-  /**
-   * A session that stands at `point` of `messageId`: the live one, else the snapshot's. null when neither exists or the
-   * engine refuses the snapshot (another model, damaged): the conversation is then read again.
-   */
-  const sessionAt = async (
-    chatId: string,
-    connection: EngineConnection,
-    messageId: string,
-    point: SnapshotPoint,
-  ): Promise<LiveSession | null> => {
-    const current = live.get(chatId)
-    if (current?.connection === connection && current.messageId === messageId && current.point === point) return current
-    dropSession(chatId)
-    const state = store.snapshot(messageId, point)
-    if (state === undefined) return null
-    try {
-      const sessionId = await connection.client.call('session.import', { state })
-      return { connection, sessionId, messageId, point }
-    } catch (thrown) {
-      const { code } = toErrorData(thrown)
-      if (code !== 'state-mismatch' && code !== 'state-corrupt') throw thrown
-      store.deleteSnapshot(messageId, point)
-      return null
-    }
-  }
-
-  const newSession = async (connection: EngineConnection, messageId: string): Promise<LiveSession> => {
-    const sessionId = await connection.client.call('session.create', undefined)
-    return { connection, sessionId, messageId, point: 'before' }
-  }
-
-  const takeSnapshot = async (chat: OpenChat, session: LiveSession) => {
-    const { sessionId, messageId, point } = session
-    const state = await session.connection.client.call('session.export', { sessionId })
-    if (!chat.deleted.signal.aborted) store.saveSnapshot(chat.stored.id, messageId, point, state)
-  }
-
-  /** The conversation up to `message`, that one left out or, as the reply to go on with, included. */
-  const conversation = (chat: OpenChat, message: ChatMessage, withMessage: boolean): SessionInput => {
-    const end = chat.stored.messages.indexOf(message) + (withMessage ? 1 : 0)
-    return {
-      kind: 'messages',
-      // A reply that failed before its first word is no part of the conversation.
-      messages: chat.stored.messages
-        .slice(0, end)
-        .filter(({ role, content }) => role !== 'assistant' || content !== '')
-        .map(({ role, content }) => ({ role, content })),
-      addGenerationPrompt: !withMessage,
-    }
-  }
-
-  /** Runs `generate` and passes its events on; resolves with the finish event, soon after `stop` fires too. */
-  const generate = async (
-    session: LiveSession,
-    input: SessionInput,
-    sampling: Sampling,
-    stop: AbortSignalLike,
-    onEvent: (event: GenerationEvent) => void,
-  ): Promise<Finish> => {
-    const { sessionId, connection } = session
-    const { client } = connection
-    let finish: Finish | null = null
-    const stream = client.subscribe('generate', { sessionId, input, sampling }, event => {
-      if (event.kind === 'finish') finish = event
-      else onEvent(event)
+  /** The whole chat at once, then its changes until `signal` fires or the chat is gone for good. */
+  async watch(chatId: string, emit: (event: ChatEvent) => void, signal: AbortSignalLike): Promise<void> {
+    const chat = await this.openChat(chatId)
+    if (signal.aborted) return
+    await new Promise<void>(resolve => {
+      signal.addEventListener('abort', () => resolve())
+      chat.watch(emit, resolve)
     })
-    const onStop = () => void client.call('session.stop', { sessionId }).catch(() => {})
-    stop.addEventListener('abort', onStop)
-    if (stop.aborted) onStop()
-    try {
-      await stream.ended
-    } finally {
-      stop.removeEventListener('abort', onStop)
-    }
-    if (finish === null)
-      throw new TernError({ code: 'internal', message: 'The engine ended a reply without a reason.' })
-    return finish
+    chat.unwatch(emit)
+    this.closeUnused(chat)
   }
 
-  /** Writes into `message` until its end, whatever that is; never rejects. */
-  const reply = async (
-    chat: OpenChat,
-    message: ChatMessage,
-    start: ReplyStart,
-    sampling: Sampling,
-    { stop, flush }: ReplyInFlight,
-    onText: (text: string, tokenCount: number) => void,
-  ): Promise<void> => {
-    const startedAtMs = performance.now()
-    const earlier = message.stats
-    let firstTextAtMs: number | null = null
-    let prompt: GenerationStats | null = null
-    let writtenTokens = 0
-
-    /** Of the whole reply: what an earlier part of it took, and this one. */
-    const statsNow = (decodeTokensPerSecond: number | null): GenerationStats => ({
-      promptTokens: (earlier?.promptTokens ?? 0) + (prompt?.promptTokens ?? 0),
-      generatedTokens: (earlier?.generatedTokens ?? 0) + writtenTokens,
-      ttftMs: earlier?.ttftMs ?? (firstTextAtMs ?? performance.now()) - startedAtMs,
-      prefillTokensPerSecond: prompt?.prefillTokensPerSecond ?? earlier?.prefillTokensPerSecond ?? null,
-      decodeTokensPerSecond,
-    })
-
-    const onMoved = (reason: string) => {
-      message.notice = reason
-      changed(chat, message)
-    }
-    const onRead = (event: GenerationEvent) => {
-      if (event.kind === 'moved') onMoved(event.reason)
-      if (event.kind !== 'prefill') return
-      const { tokensDone, tokensTotal, reusedTokens } = event
-      broadcast(chat, { kind: 'prefill', messageId: message.id, tokensDone, tokensTotal, reusedTokens })
-    }
-    const onWritten = (event: GenerationEvent) => {
-      if (event.kind === 'moved') onMoved(event.reason)
-      if (event.kind !== 'text') return
-      firstTextAtMs ??= performance.now()
-      if (message.status !== 'streaming') {
-        message.status = 'streaming'
-        // Its first token's time is known from now on.
-        message.stats = statsNow(null)
-        changed(chat, message)
-      }
-      message.content += event.text
-      writtenTokens += event.tokens.length
-      onText(event.text, event.tokens.length)
-    }
-
-    try {
-      const connection = await engine.whenReady(stop.signal)
-      const { session, toRead } = await beginAt(chat, message, start, connection)
-      keepSession(chat.stored.id, session)
-      if (toRead !== null) {
-        const read = await generate(session, toRead, { maxTokens: 0 }, stop.signal, onRead)
-        prompt = read.stats
-        // The state then stands somewhere inside the prompt.
-        if (read.reason === 'cancelled') throw new TernError({ code: 'cancelled', message: 'Stopped.' })
-        if (message.content === '') await takeSnapshot(chat, session)
-      }
-      session.point = 'after'
-      store.deleteSnapshot(message.id, 'after')
-      const { reason, stats } = await generate(
-        session,
-        { kind: 'tokens', tokens: [] },
-        sampling,
-        stop.signal,
-        onWritten,
-      )
-      flush()
-      // Without it the reply stands as well: its text leads back to that state.
-      await takeSnapshot(chat, session).catch(() => dropSession(chat.stored.id))
-      message.status = reason === 'cancelled' ? 'stopped' : 'complete'
-      message.finishReason = reason
-      writtenTokens = stats.generatedTokens
-      message.stats = statsNow(stats.decodeTokensPerSecond)
-    } catch (thrown) {
-      flush()
-      dropSession(chat.stored.id)
-      const error = toErrorData(thrown)
-      if (writtenTokens > 0) message.stats = statsNow(null)
-      if (error.code === 'cancelled' || stop.signal.aborted) {
-        message.status = 'stopped'
-        message.finishReason = 'cancelled'
-      } else {
-        message.status = error.code === 'engine-lost' ? 'interrupted' : 'failed'
-        message.error = error
-      }
+  /** What was cut off when the host ended before is marked so; deleted chats go for good. */
+  private async readList(): Promise<void> {
+    for (const { chat, messageCount } of await this.store.list()) {
+      if (chat.deletedAtMs !== null) await this.store.purge(chat.id)
+      else this.summaries.set(chat, messageCount, false)
     }
   }
 
-  /** The session that a reply begins on, and what it has to read first (null: nothing). */
-  const beginAt = async (
-    chat: OpenChat,
-    message: ChatMessage,
-    start: ReplyStart,
-    connection: EngineConnection,
-  ): Promise<{ session: LiveSession; toRead: SessionInput | null }> => {
-    const chatId = chat.stored.id
-    if (start === 'continue' && message.content !== '') {
-      const after = await sessionAt(chatId, connection, message.id, 'after')
-      if (after !== null) return { session: after, toRead: null }
-      const before = await sessionAt(chatId, connection, message.id, 'before')
-      const fresh = before ?? (await newSession(connection, message.id))
-      return { session: fresh, toRead: conversation(chat, message, true) }
-    }
-    const before = await sessionAt(chatId, connection, message.id, 'before')
-    if (before !== null) return { session: before, toRead: null }
-    const toRead = conversation(chat, message, false)
-    const previous = chat.stored.messages.slice(0, chat.stored.messages.indexOf(message)).findLast(isReplyWithText)
-    const earlier =
-      previous === undefined
-        ? null
-        : ((await sessionAt(chatId, connection, previous.id, 'after')) ??
-          (await sessionAt(chatId, connection, previous.id, 'before')))
-    const session = earlier ?? (await newSession(connection, message.id))
-    return { session: { ...session, messageId: message.id, point: 'before' }, toRead }
+  private openChat(chatId: string): Promise<OpenChat> {
+    const known = this.open.get(chatId)
+    if (known !== undefined) return known
+    const opening = this.write(() => this.load(chatId))
+    this.open.set(chatId, opening)
+    opening.catch(() => this.open.delete(chatId))
+    return opening
   }
 
-  /** Marks the chat busy and lets the reply run; errors end up in the message. */
-  const startReply = (chat: OpenChat, message: ChatMessage, start: ReplyStart, sampling: Sampling | undefined) => {
-    message.status = 'pending'
-    message.error = null
-    message.finishReason = null
-    delete message.notice
-    if (start !== 'continue') {
-      message.content = ''
-      message.stats = null
-    }
-    const earlierTokens = message.stats?.generatedTokens ?? 0
-    const batch = createAppendBatch((text, tokens, tokensPerSecond) =>
-      broadcast(chat, {
-        kind: 'append',
-        messageId: message.id,
-        text,
-        generatedTokens: earlierTokens + tokens,
-        tokensPerSecond,
+  private async load(chatId: string): Promise<OpenChat> {
+    const stored = await this.store.open(chatId)
+    if (stored === null) throw gone()
+    // No reply is in flight in a chat that was not open: one that looks so was cut off with the host.
+    const patch: MessagePatch = { status: 'interrupted', error: CUT_OFF }
+    const messages = await Promise.all(
+      stored.messages.map(async message => {
+        if (message.status !== 'pending' && message.status !== 'streaming') return message
+        await this.store.setMessage(message.id, patch)
+        return { ...message, ...patch }
       }),
     )
-    const inFlight: ReplyInFlight = { stop: new AbortController(), flush: batch.flush }
-    chat.reply = inFlight
-    void reply(chat, message, start, { ...DEFAULT_CHAT_SAMPLING, ...sampling }, inFlight, batch.add).then(() => {
-      chat.reply = null
-      changed(chat, message)
-      if (chat.deleted.signal.aborted) dropSession(chat.stored.id)
+    return new OpenChat(stored.chat, messages)
+  }
+
+  private closeUnused(chat: OpenChat): void {
+    if (!chat.isInUse) this.open.delete(chat.record.id)
+  }
+
+  private async idleChat(chatId: string): Promise<OpenChat> {
+    const chat = await this.openChat(chatId)
+    this.checkIdle(chat)
+    return chat
+  }
+
+  private checkIdle(chat: OpenChat): void {
+    if (chat.reply === null) return
+    throw new TernError({
+      code: 'chat-busy',
+      message: 'A reply is being written in this chat.',
+      remedy: 'Wait until it ends, or stop it.',
     })
   }
 
-  const createMessage = (role: ChatMessage['role'], content: string): ChatMessage => ({
-    id: randomUUID(),
-    role,
-    content,
-    status: 'complete',
-    createdAtMs: Date.now(),
-    finishReason: null,
-    stats: null,
-    error: null,
-  })
+  private messageOf(chat: OpenChat, messageId: string, role?: MessageNode['role']): MessageNode {
+    const message = chat.tree.node(messageId)
+    if (message !== undefined && (role === undefined || message.role === role)) return message
+    throw new TernError({ code: 'message-not-found', message: 'This message does not exist any more.' })
+  }
 
-  return {
-    list: () =>
-      store
-        .chats()
-        .map(({ id, title, updatedAtMs, messages }) => ({ id, title, updatedAtMs, messageCount: messages.length }))
-        .sort((a, b) => b.updatedAtMs - a.updatedAtMs),
+  private newMessage(role: 'user' | 'assistant', content: string, parentId: string | null): MessageNode {
+    return {
+      id: this.newId(),
+      parentId,
+      role,
+      content,
+      status: role === 'user' ? 'complete' : 'pending',
+      createdAtMs: this.time.wallMs(),
+      finishReason: null,
+      stats: null,
+      error: null,
+      notice: null,
+    }
+  }
 
-    create() {
-      const nowMs = Date.now()
-      const stored: StoredChat = {
-        id: randomUUID(),
-        title: NEW_CHAT_TITLE,
-        createdAtMs: nowMs,
-        updatedAtMs: nowMs,
-        messages: [],
-      }
-      store.save(stored)
-      return snapshotOf(stored)
-    },
+  /** Adds messages that end in an empty reply, and lets that be written. When they cannot be stored, nothing has changed. */
+  private async ask(chat: OpenChat, messages: MessageNode[], changes: ChatPatch, sampling?: Sampling): Promise<void> {
+    this.checkIdle(chat)
+    const before = { record: chat.record, leaf: chat.tree.activeLeafId }
+    for (const message of messages) chat.tree.addChild(message)
+    const patch = { ...changes, updatedAtMs: this.time.wallMs(), activeLeafId: messages.at(-1)!.id }
+    chat.record = { ...chat.record, ...patch }
+    const reply = new ReplyRun(chat, messages.at(-1)!.id, this.replyContext)
+    // From here on the chat is busy for everybody else.
+    chat.reply = reply
+    try {
+      await this.write(() => this.store.addMessages(chat.record.id, messages, patch))
+    } catch (thrown) {
+      chat.reply = null
+      chat.record = before.record
+      for (const { id } of messages.toReversed()) chat.tree.removeLeaf(id)
+      if (before.leaf !== null) chat.tree.show(before.leaf)
+      chat.tellWhole()
+      throw thrown
+    }
+    this.runReply(chat, reply, sampling)
+  }
 
-    delete(chatId) {
-      const chat = openChat(chatId)
-      chat.deleted.abort()
-      chat.reply?.stop.abort()
-      if (chat.reply === null) dropSession(chatId)
-      store.delete(chatId)
-      open.delete(chatId)
-    },
+  private startReply(chat: OpenChat, messageId: string, sampling?: Sampling): void {
+    const reply = new ReplyRun(chat, messageId, this.replyContext)
+    chat.reply = reply
+    this.runReply(chat, reply, sampling)
+  }
 
-    send(chatId, text, sampling) {
-      const chat = idleChat(chatId)
-      const { stored } = chat
-      if (stored.messages.length === 0) stored.title = titleOf(text)
-      const message = createMessage('assistant', '')
-      stored.messages.push(createMessage('user', text), message)
-      startReply(chat, message, 'read', sampling)
-      stored.updatedAtMs = Date.now()
-      store.save(stored)
-      broadcast(chat, { kind: 'chat', chat: snapshotOf(stored) })
-    },
+  private runReply(chat: OpenChat, reply: ReplyRun, sampling: Sampling = {}): void {
+    chat.tellWhole()
+    this.tellSummary(chat)
+    // Deleted while its messages were being stored.
+    if (chat.record.deletedAtMs !== null) reply.stop.abort()
+    void reply.run({ ...DEFAULT_CHAT_SAMPLING, ...sampling }).then(() => {
+      chat.reply = null
+      chat.broadcast({ kind: 'reply', reply: null })
+      void this.setChat(chat, { updatedAtMs: this.time.wallMs() }).catch(() => {})
+      this.closeUnused(chat)
+    })
+  }
 
-    stop(chatId) {
-      openChat(chatId).reply?.stop.abort()
-    },
+  private giveUp(chat: OpenChat, messageId: string): void {
+    chat.tree.removeLeaf(messageId)
+    void this.write(() => this.store.removeMessage(messageId)).catch(() => {})
+    void this.setChat(chat, { activeLeafId: chat.tree.activeLeafId }).catch(() => {})
+    chat.tellWhole()
+  }
 
-    regenerate(chatId, sampling) {
-      const chat = idleChat(chatId)
-      const message = lastReply(chat)
-      message.createdAtMs = Date.now()
-      startReply(chat, message, 'regenerate', sampling)
-      changed(chat, message)
-    },
+  private async setChat(chat: OpenChat, patch: ChatPatch): Promise<void> {
+    chat.record = { ...chat.record, ...patch }
+    this.tellSummary(chat)
+    await this.write(() => this.store.setChat(chat.record.id, patch))
+  }
 
-    continue(chatId, sampling) {
-      const chat = idleChat(chatId)
-      const message = lastReply(chat)
-      startReply(chat, message, 'continue', sampling)
-      changed(chat, message)
-    },
+  private tellSummary(chat: OpenChat): void {
+    this.summaries.set(chat.record, chat.tree.size, chat.reply !== null)
+  }
 
-    watch(chatId, emit, signal) {
-      const chat = openChat(chatId)
-      return new Promise(resolve => {
-        const end = () => {
-          chat.watchers.delete(emit)
-          chat.deleted.signal.removeEventListener('abort', end)
-          resolve()
-        }
-        // What the others have not been told yet, the new one gets with the whole.
-        chat.reply?.flush()
-        chat.watchers.add(emit)
-        signal.addEventListener('abort', end)
-        chat.deleted.signal.addEventListener('abort', end)
-        emit({ kind: 'chat', chat: snapshotOf(chat.stored) })
-      })
-    },
+  private purgeAfter(chatId: string, delayMs: number): void {
+    this.purges.set(
+      chatId,
+      this.time.after(delayMs, () => void this.purge(chatId).catch(() => {})),
+    )
+  }
+
+  private async purge(chatId: string): Promise<void> {
+    this.purges.delete(chatId)
+    const chat = await this.openChat(chatId)
+    chat.endWatching()
+    this.open.delete(chatId)
+    this.sessions.dropChat(chatId)
+    this.summaries.remove(chatId)
+    await this.write(() => this.store.purge(chatId))
+  }
+
+  private write<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.writes.then(work)
+    this.writes = done.catch(thrown => {
+      const error = toErrorData(thrown)
+      if (error.code !== 'chat-not-found') this.onStoreFailure(error)
+    })
+    return done
   }
 }
 
-const isReplyWithText = (message: ChatMessage): boolean => message.role === 'assistant' && message.content !== ''
+const gone = () => new TernError({ code: 'chat-not-found', message: 'This chat does not exist any more.' })
 
-/** A copy: what is handed out must not change later. */
-const snapshotOf = ({ id, title, messages }: StoredChat): Chat => structuredClone({ id, title, messages })
-
-/** The first line of the first message, cut at a word. */
-function titleOf(text: string): string {
-  const line = text.trim().split('\n', 1)[0]!.trim()
-  if (line === '') return NEW_CHAT_TITLE
-  if (line.length <= TITLE_LENGTH) return line
-  const cut = line.slice(0, TITLE_LENGTH)
-  const space = cut.lastIndexOf(' ')
-  return `${cut.slice(0, space > TITLE_LENGTH / 2 ? space : TITLE_LENGTH).trimEnd()}…`
+const CUT_OFF: TernErrorData = {
+  code: 'engine-lost',
+  message: 'Tern ended while this reply was being written.',
+  remedy: 'Continue goes on where the text ends.',
 }

@@ -2,7 +2,7 @@
 import type { AbortSignalLike } from '../../../contract/rpc.ts'
 import type { EngineMemory } from '../../../contract/words/memory.ts'
 import { type Cancel, systemTime, type Time } from '../../time.ts'
-import type { EngineAccess } from '../chats/chats.ts'
+import type { EngineAccess } from '../chats/ports.ts'
 
 const SAMPLE_INTERVAL_MS = 500
 

@@ -87,20 +87,21 @@ function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) 
       >
         {title}
       </button>
-      <IconButton icon="remove" label={strings.chats.remove(title)} onClick={() => chats.remove(summary.id)} />
+      <IconButton icon="remove" label={strings.chats.remove(title)} onClick={() => void chats.remove(summary.id)} />
     </li>
   )
 }
 
 function Removed() {
   const { chats } = useStores()
-  const removing = useChats(state => state.removing)
+  const removed = useChats(state => state.removed)
+  const words = removed?.isOurs === false ? strings.chats.removedElsewhere : strings.chats.removed
   return (
     <div role="status" className="removed-region">
-      {removing === null ? null : (
+      {removed === null ? null : (
         <p className="removed">
-          <span>{strings.chats.removed(removing.title || strings.chats.untitled)}</span>
-          <button type="button" className="link-button" onClick={() => chats.undoRemove()}>
+          <span>{words(removed.title || strings.chats.untitled)}</span>
+          <button type="button" className="link-button" onClick={() => void chats.undoRemove()}>
             {strings.chats.undo}
           </button>
         </p>

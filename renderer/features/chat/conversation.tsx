@@ -2,6 +2,7 @@
 import { useEffect } from 'react'
 import { useChats, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
+import { failureOf, replyOf } from '../../stores/chats.ts'
 import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { EngineFailed, EngineLoading } from '../engine/states.tsx'
@@ -38,7 +39,7 @@ export function Conversation() {
 function Messages() {
   const messages = useChats(state => state.chat?.messages ?? null)
   const isNew = useChats(state => state.currentId === null)
-  const live = useChats(state => state.live)
+  const reply = useChats(replyOf)
   const phase = useEngine(state => state.status?.phase ?? 'starting')
   const everLoaded = useEngine(state => state.lastLoaded !== null)
 
@@ -55,7 +56,7 @@ function Messages() {
             key={message.id}
             message={message}
             isLast={index === last}
-            live={live?.messageId === message.id ? live : null}
+            live={reply?.messageId === message.id ? reply : null}
           />
         ))}
       </div>
@@ -67,7 +68,7 @@ function Messages() {
 /** The last action that did not work. */
 function Failure() {
   const { chats } = useStores()
-  const failure = useChats(state => state.failure)
+  const failure = useChats(failureOf)
   if (failure === null) return null
   return (
     <ErrorNotice error={failure}>

@@ -11,8 +11,7 @@ export function EmptyChat() {
   const isSmall = model !== null && model.parameterCount < 300e6
 
   const start = (example: string) => {
-    chats.setDraft(example)
-    void chats.send()
+    void chats.send(example)
   }
   return (
     <section className="empty" aria-labelledby="empty-heading">

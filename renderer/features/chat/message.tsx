@@ -1,9 +1,8 @@
 /** One message: the reader's words, or a reply with its figures and what can be done with it. */
 import { memo, useState } from 'react'
-import type { ChatMessage } from '../../../contract/app/chats.ts'
+import type { ChatMessage, ReplyInFlight } from '../../../contract/app/chats.ts'
 import { useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
-import { canContinue, type LiveReply } from '../../stores/chats.ts'
 import { CopyButton } from '../../ui/copy.tsx'
 import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { Icon } from '../../ui/icons.tsx'
@@ -16,7 +15,7 @@ interface MessageProps {
   /** Only the last reply can be regenerated or continued. */
   isLast: boolean
   /** Figures of the reply in flight, when it is this one. */
-  live: LiveReply | null
+  live: ReplyInFlight | null
 }
 
 /** Finished messages keep their identity in the store, so this draws them once. */
@@ -60,7 +59,7 @@ function Reply({ message, isLast, live }: MessageProps) {
     >
       {message.content === '' ? null : <Markdown text={message.content} streaming={inFlight} />}
       {inFlight && message.content === '' ? <Waiting live={live} /> : null}
-      {message.notice === undefined ? null : <p className="outcome">{message.notice}</p>}
+      {message.notice === null ? null : <p className="outcome">{message.notice}</p>}
       {inFlight ? null : <Outcome message={message} />}
       <footer className="reply-footer" data-last={isLast}>
         {inFlight ? <LiveFigures message={message} live={live} /> : <Actions message={message} isLast={isLast} />}
@@ -70,7 +69,7 @@ function Reply({ message, isLast, live }: MessageProps) {
 }
 
 /** Before the first token: what Tern is doing. */
-function Waiting({ live }: { live: LiveReply | null }) {
+function Waiting({ live }: { live: ReplyInFlight | null }) {
   const ready = useEngine(state => state.status?.phase === 'ready')
   const connected = useConnection(state => state.phase === 'open')
   const prefill = live?.prefill ?? null
@@ -131,13 +130,13 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
   return (
     <>
       <div className="reply-actions">
-        {isLast && canContinue(message) ? (
+        {isLast && message.actions.includes('continue') ? (
           <button
             type="button"
             className="quiet-button emphatic"
             disabled={obstacle !== undefined}
             title={obstacle}
-            onClick={() => act(chats.continueReply)}
+            onClick={() => act(() => chats.continueReply(message.id))}
           >
             <Icon name="continue" />
             {words.continue}
@@ -150,7 +149,7 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
             className="quiet-button"
             disabled={obstacle !== undefined}
             title={obstacle}
-            onClick={() => act(chats.regenerate)}
+            onClick={() => act(() => chats.regenerate(message.id))}
           >
             <Icon name="again" />
             {failed ? words.tryAgain : words.regenerate}
@@ -176,7 +175,7 @@ function Figures({ message }: { message: ChatMessage }) {
   )
 }
 
-function LiveFigures({ message: { stats }, live }: { message: ChatMessage; live: LiveReply | null }) {
+function LiveFigures({ message: { stats }, live }: { message: ChatMessage; live: ReplyInFlight | null }) {
   if (live === null || live.generatedTokens === 0) return null
   return (
     <ul className="figures" aria-label={strings.reply.figures}>

@@ -1,6 +1,7 @@
 /** The right region: the model in use, the speed of the reply in sight, the engine's memory. */
 import { useChats, useEngine } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
+import { replyOf } from '../../stores/chats.ts'
 import { IconButton } from '../../ui/icon-button.tsx'
 import { DASH, formatBytes, formatDuration, formatParameters, formatPercent, formatRate } from '../../ui/units.ts'
 import { MemoryGauge } from './memory-gauge.tsx'
@@ -28,7 +29,7 @@ export function Instruments({ onClose }: { onClose: (() => void) | null }) {
 
 /** Figures of the last reply; while one is in flight, its rate is that of the last second. */
 function Speed() {
-  const live = useChats(state => state.live)
+  const live = useChats(replyOf)
   const stats = useChats(state => state.chat?.messages.findLast(message => message.role === 'assistant')?.stats ?? null)
   const words = strings.instruments
   const isLive = live !== null && live.generatedTokens > 0

@@ -1,0 +1,120 @@
+/** Chats in memory: they end with the host. */
+import { TernError } from '../../../contract/errors.ts'
+import type { MessageNode } from './message-tree.ts'
+import type { ChatRecord, ChatStore } from './ports.ts'
+
+const MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024
+
+interface StoredChat {
+  chat: ChatRecord
+  messages: Map<string, MessageNode>
+}
+
+/** Keeps the most recently used snapshots, up to `maxSnapshotBytes` in all. */
+export function createMemoryChatStore(maxSnapshotBytes = MAX_SNAPSHOT_BYTES): ChatStore {
+  const chats = new Map<string, StoredChat>()
+  const chatOfMessage = new Map<string, StoredChat>()
+  const snapshots = createSnapshotCache(maxSnapshotBytes)
+
+  const find = (chatId: string): StoredChat => {
+    const found = chats.get(chatId)
+    if (found === undefined)
+      throw new TernError({ code: 'chat-not-found', message: 'This chat does not exist any more.' })
+    return found
+  }
+  const setMessage = (messageId: string, change: (message: MessageNode) => MessageNode) => {
+    const stored = chatOfMessage.get(messageId)
+    const message = stored?.messages.get(messageId)
+    if (stored === undefined || message === undefined) {
+      throw new TernError({ code: 'message-not-found', message: 'This message does not exist any more.' })
+    }
+    stored.messages.set(messageId, change(message))
+  }
+  const setChat: ChatStore['setChat'] = async (chatId, patch) => {
+    const stored = find(chatId)
+    stored.chat = { ...stored.chat, ...patch }
+  }
+
+  return {
+    list: async () => [...chats.values()].map(({ chat, messages }) => ({ chat, messageCount: messages.size })),
+    async open(chatId) {
+      const stored = chats.get(chatId)
+      return stored === undefined
+        ? null
+        : { chat: stored.chat, messages: structuredClone([...stored.messages.values()]) }
+    },
+    async addChat(chat) {
+      chats.set(chat.id, { chat, messages: new Map() })
+    },
+    setChat,
+    async addMessages(chatId, messages, patch) {
+      const stored = find(chatId)
+      for (const message of messages) {
+        stored.messages.set(message.id, structuredClone(message))
+        chatOfMessage.set(message.id, stored)
+      }
+      await setChat(chatId, patch)
+    },
+    async setMessage(messageId, patch) {
+      setMessage(messageId, message => ({ ...message, ...structuredClone(patch) }))
+    },
+    async appendText(messageId, text, atOffset) {
+      setMessage(messageId, message => {
+        if (message.content.length === atOffset) return { ...message, content: message.content + text }
+        throw new TernError({
+          code: 'internal',
+          message: 'Text does not fit where it was to be stored.',
+          expected: `offset ${message.content.length}`,
+          actual: `offset ${atOffset}`,
+        })
+      })
+    },
+    async removeMessage(messageId) {
+      chatOfMessage.get(messageId)?.messages.delete(messageId)
+      chatOfMessage.delete(messageId)
+      snapshots.delete(messageId)
+    },
+    async purge(chatId) {
+      for (const messageId of chats.get(chatId)?.messages.keys() ?? []) {
+        chatOfMessage.delete(messageId)
+        snapshots.delete(messageId)
+      }
+      chats.delete(chatId)
+    },
+    async putSnapshot(_chatId, messageId, state) {
+      // A message that is gone meanwhile leaves nothing behind.
+      if (chatOfMessage.has(messageId)) snapshots.put(messageId, state.slice())
+    },
+    getSnapshot: async messageId => snapshots.get(messageId),
+    deleteSnapshot: async messageId => snapshots.delete(messageId),
+  }
+}
+
+function createSnapshotCache(maxBytes: number) {
+  /** Least recently used first. */
+  const states = new Map<string, Uint8Array>()
+  let bytes = 0
+  const remove = (id: string) => {
+    bytes -= states.get(id)?.byteLength ?? 0
+    states.delete(id)
+  }
+  return {
+    put(id: string, state: Uint8Array) {
+      remove(id)
+      states.set(id, state)
+      bytes += state.byteLength
+      for (const oldest of [...states.keys()]) {
+        if (bytes <= maxBytes) break
+        remove(oldest)
+      }
+    },
+    get(id: string): Uint8Array | null {
+      const state = states.get(id)
+      if (state === undefined) return null
+      states.delete(id)
+      states.set(id, state)
+      return state
+    },
+    delete: remove,
+  }
+}

@@ -1,0 +1,54 @@
+/** What chats need of others: the engine, and a place that keeps them. */
+
+import type { EngineApi } from '../../../contract/engine-api.ts'
+import type { AbortSignalLike, Client } from '../../../contract/rpc.ts'
+import type { MessageNode, MessagePatch } from './message-tree.ts'
+
+/** One loaded model in one life of the engine process: sessions live and die with it. */
+export interface EngineConnection {
+  readonly client: Client<EngineApi>
+}
+
+export interface EngineAccess {
+  whenReady(signal?: AbortSignalLike): Promise<EngineConnection>
+}
+
+export interface ChatRecord {
+  readonly id: string
+  readonly title: string
+  readonly createdAtMs: number
+  readonly updatedAtMs: number
+  /** null: not deleted. */
+  readonly deletedAtMs: number | null
+  readonly activeLeafId: string | null
+}
+export type ChatPatch = Partial<Omit<ChatRecord, 'id' | 'createdAtMs'>>
+
+/**
+ * Where chats and the states of their messages are kept. Callers say what happened, in order, and hold their own copy of
+ * what they work with: nothing handed out is ever changed by either side. A call that is answered is kept. What it throws
+ * concerns that call alone.
+ */
+export interface ChatStore {
+  /** Deleted ones too, until they are purged. */
+  list(): Promise<{ chat: ChatRecord; messageCount: number }[]>
+  /** Messages: parents before children, versions in their order. null: there is no such chat. */
+  open(chatId: string): Promise<{ chat: ChatRecord; messages: MessageNode[] } | null>
+  addChat(chat: ChatRecord): Promise<void>
+  setChat(chatId: string, patch: ChatPatch): Promise<void>
+  /** In one step: all of them and the changes of the chat, or nothing. */
+  addMessages(chatId: string, messages: readonly MessageNode[], patch: ChatPatch): Promise<void>
+  setMessage(messageId: string, patch: MessagePatch): Promise<void>
+  /** `atOffset`: the length of what is there, in UTF-16 units; anything else is refused, so that nothing is doubled. */
+  appendText(messageId: string, text: string, atOffset: number): Promise<void>
+  removeMessage(messageId: string): Promise<void>
+  /** The chat, its messages and their states, for good. */
+  purge(chatId: string): Promise<void>
+  /**
+   * The state of a model that has read everything up to and including a message; after a user's message with the
+   * assistant's turn opened. Opaque bytes. A missing one costs time, never text.
+   */
+  putSnapshot(chatId: string, messageId: string, state: Uint8Array): Promise<void>
+  getSnapshot(messageId: string): Promise<Uint8Array | null>
+  deleteSnapshot(messageId: string): Promise<void>
+}

@@ -1,0 +1,120 @@
+/**
+ * Where a model stands: engine sessions that live, and snapshots of messages. Given the path to a message it finds the
+ * state that has read most of it. Few sessions live at a time; the rest are snapshots.
+ */
+import { toErrorData } from '../../../contract/errors.ts'
+import type { ChatStore, EngineConnection } from './ports.ts'
+
+/** Sessions kept alive in the engine process; the chats beyond them live as snapshots. */
+export const MAX_LIVE_SESSIONS = 4
+
+/** An engine session, and the message up to which it has read; null: it stands between two, and fits none. */
+export interface LiveSession {
+  readonly connection: EngineConnection
+  readonly sessionId: string
+  readonly chatId: string
+  messageId: string | null
+  /** A reply uses it: it is not freed for others. */
+  isBusy: boolean
+}
+
+export interface FoundSession {
+  session: LiveSession
+  /** The message up to which it has read: all of the path, or an earlier one. null: nothing. */
+  readUpTo: string | null
+}
+
+export class SessionStore {
+  private readonly store: ChatStore
+  /** Least recently used first. */
+  private readonly live = new Set<LiveSession>()
+
+  constructor(store: ChatStore) {
+    this.store = store
+  }
+
+  /**
+   * A session that has read as much of `path` as any state has, marked busy. A snapshot that the engine refuses (another
+   * model's, damaged) is deleted and the one before it is tried.
+   */
+  async open(chatId: string, path: readonly string[], connection: EngineConnection): Promise<FoundSession> {
+    this.dropOthers(connection)
+    for (const messageId of path.toReversed()) {
+      const session = this.idleAt(messageId) ?? (await this.restore(chatId, messageId, connection))
+      if (session !== null) return this.use(session, messageId)
+    }
+    const sessionId = await connection.client.call('session.create', undefined)
+    return this.use(this.add(chatId, connection, sessionId), null)
+  }
+
+  /** Keeps the session's state as that of the message at which it stands. */
+  async keep(session: LiveSession): Promise<void> {
+    const { sessionId, messageId, chatId } = session
+    if (messageId === null) return
+    const state = await session.connection.client.call('session.export', { sessionId })
+    await this.store.putSnapshot(chatId, messageId, state)
+  }
+
+  /** The reply that used it has ended. */
+  release(session: LiveSession): void {
+    session.isBusy = false
+    if (session.messageId === null) this.drop(session)
+    this.trim()
+  }
+
+  dropChat(chatId: string): void {
+    for (const session of [...this.live]) if (session.chatId === chatId && !session.isBusy) this.drop(session)
+  }
+
+  private idleAt(messageId: string): LiveSession | null {
+    for (const session of this.live) if (session.messageId === messageId && !session.isBusy) return session
+    return null
+  }
+
+  private use(session: LiveSession, readUpTo: string | null): FoundSession {
+    session.isBusy = true
+    session.messageId = readUpTo
+    this.live.delete(session)
+    this.live.add(session)
+    this.trim()
+    return { session, readUpTo }
+  }
+
+  /** From the message's snapshot; null when there is none that this model takes. */
+  private async restore(chatId: string, messageId: string, connection: EngineConnection): Promise<LiveSession | null> {
+    const state = await this.store.getSnapshot(messageId)
+    if (state === null) return null
+    try {
+      return this.add(chatId, connection, await connection.client.call('session.import', { state }))
+    } catch (thrown) {
+      const { code } = toErrorData(thrown)
+      if (code !== 'state-mismatch' && code !== 'state-corrupt') throw thrown
+      await this.store.deleteSnapshot(messageId)
+      return null
+    }
+  }
+
+  private add(chatId: string, connection: EngineConnection, sessionId: string): LiveSession {
+    const session: LiveSession = { connection, sessionId, chatId, messageId: null, isBusy: true }
+    this.live.add(session)
+    return session
+  }
+
+  private drop(session: LiveSession): void {
+    this.live.delete(session)
+    // A session of a dead process is gone already.
+    session.connection.client.call('session.dispose', { sessionId: session.sessionId }).catch(() => {})
+  }
+
+  /** Sessions of an engine that is gone. */
+  private dropOthers(connection: EngineConnection): void {
+    for (const session of [...this.live]) if (session.connection !== connection && !session.isBusy) this.drop(session)
+  }
+
+  private trim(): void {
+    for (const session of [...this.live]) {
+      if (this.live.size <= MAX_LIVE_SESSIONS) break
+      if (!session.isBusy) this.drop(session)
+    }
+  }
+}
