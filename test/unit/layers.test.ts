@@ -59,6 +59,8 @@ const inFolder = (path: string, ...folders: string[]) =>
   folders.some(folder => path === folder || path.startsWith(`${folder}/`))
 const backendOf = (path: string) => /^engine\/backends\/([^/]+)\//.exec(path)?.[1]
 
+const serviceOf = (path: string): string | null => /^main\/services\/([^/]+)\//.exec(path)?.[1] ?? null
+
 interface Rule {
   name: string
   breaks(file: string, imported: Import): boolean
@@ -171,6 +173,52 @@ const RULES: Rule[] = [
     mustRefuse: [['main/services/chats/chats.ts', `import { openBrowser } from '../../browser-shell/open-browser.ts'`]],
   },
   {
+    name: '8c. services know each other by their ports, and nothing of the host that puts them together',
+    breaks: (file, { target, kind }) => {
+      const service = serviceOf(file)
+      if (service === null || kind !== 'file' || inFolder(target, 'contract', 'main/generation')) return false
+      if (target === 'main/time.ts' || target === 'main/ids.ts') return false
+      return serviceOf(target) !== service && !/^main\/services\/[^/]+\/ports\.ts$/.test(target)
+    },
+    mustRefuse: [
+      ['main/services/telemetry/engine-memory.ts', `import { Chats } from '../chats/chats.ts'`],
+      ['main/services/chats/chats.ts', `import { createSupervisor } from '../../host/supervisor.ts'`],
+    ],
+  },
+  {
+    name: '8d. the host puts services and the engine process together: no engine, no Electron, no shell',
+    breaks: (file, { target, kind }) =>
+      inFolder(file, 'main/host') &&
+      (kind === 'electron' ||
+        inFolder(target, 'engine', 'main/electron', 'main/browser-shell', 'main/cli', 'main/launcher') ||
+        (inFolder(target, 'main/engine-process') &&
+          !['main/engine-process/control.ts', 'main/engine-process/frame-transport.ts'].includes(target))),
+    mustRefuse: [
+      ['main/host/app-service.ts', `import { createEngineService } from '../engine-process/engine-service.ts'`],
+      ['main/host/supervisor.ts', `import { runBrowserShell } from '../browser-shell/browser-shell.ts'`],
+    ],
+  },
+  {
+    name: '8e. generation, time and ids know the contract at most',
+    breaks: (file, { target, kind }) =>
+      (inFolder(file, 'main/generation') || file === 'main/time.ts' || file === 'main/ids.ts') &&
+      kind === 'file' &&
+      !inFolder(target, 'contract', 'main/generation'),
+    mustRefuse: [['main/generation/generate.ts', `import { Chats } from '../services/chats/chats.ts'`]],
+  },
+  {
+    name: '8f. databases, downloads and serial ports have one door each',
+    breaks: (file, { target }) =>
+      (target === 'node:sqlite' && file !== 'main/services/store/worker.ts') ||
+      (/^(?:node:)?https$/.test(target) && file !== 'main/services/library/download.ts') ||
+      (target === 'serialport' && file !== 'main/engine-process/links/serial.ts'),
+    mustRefuse: [
+      ['main/services/chats/chats.ts', `import { DatabaseSync } from 'node:sqlite'`],
+      ['main/browser-shell/server.ts', `import https from 'node:https'`],
+      ['main/engine-process/entry.ts', `import { SerialPort } from 'serialport'`],
+    ],
+  },
+  {
     name: '9. nothing imports .wgsl: the host reads the files that shaders/index.ts lists and passes the texts on',
     breaks: (_file, { target }) => target.split('?')[0]!.endsWith('.wgsl'),
     mustRefuse: [
@@ -273,6 +321,19 @@ describe('capabilities are asked, not names', () => {
       ).toEqual(['engine/x.ts'])
     }
     expect(askers(['main/engine-process/backend-choice.ts'], () => `x.name === 'wasm'`)).toEqual([])
+  })
+})
+
+describe('clocks and ids are arguments', () => {
+  const REAL = /\b(?:Date\.now|performance\.now|setTimeout|setInterval|randomUUID)\b/
+  it('in services and generation', () => {
+    const files = globSync('main/{services,generation}/**/*.ts', { cwd: ROOT })
+    expect(files.length).toBeGreaterThan(5)
+    expect(files.filter(file => REAL.test(withoutComments(readFileSync(`${ROOT}/${file}`, 'utf8'))))).toEqual([])
+  })
+
+  it('the search finds them', () => {
+    for (const line of ['const at = Date.now()', 'setTimeout(f, 1)', 'id: randomUUID(),']) expect(line).toMatch(REAL)
   })
 })
 
