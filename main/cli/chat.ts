@@ -2,6 +2,7 @@
  * `tern chat`: a conversation in the terminal, or line by line through a pipe. History lives for the session only;
  * /save writes it to a file.
  */
+import { homedir } from 'node:os'
 import type { Command } from 'commander'
 import type { EngineMemory } from '../../contract/words/memory.ts'
 import type { TemplateMessage } from '../../contract/words/message.ts'
@@ -162,7 +163,9 @@ async function saveMessages(
   context: CommandContext,
 ): Promise<void> {
   const { terminal } = context
-  const [, force, path = ''] = /^(--force(?:\s+|$))?(.*)$/s.exec(rest)!
+  const [, force, given = ''] = /^(--force(?:\s+|$))?(.*)$/s.exec(rest)!
+  // No shell has read this line.
+  const path = given.replace(/^~(?=[\\/])/, homedir())
   if (path === '') return warn(terminal, 'give a file: /save chat.md')
   const content = path.endsWith('.json')
     ? `${JSON.stringify(messages, null, 2)}\n`

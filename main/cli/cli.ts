@@ -31,6 +31,10 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 130 after Ctrl-C. Errors and progres
 TERN_DEBUG=1 shows where an error came from. NO_COLOR is respected.
 `
 
+/** What somebody reads who writes `tern run "Hello"`. */
+const MISPLACED_PROMPT = /too many arguments for 'run'\..*/
+const PROMPT_PLACE = 'Unknown arguments: the prompt goes with -p TEXT.'
+
 /** Columns: longer lines are hard to read. */
 const HELP_WIDTH = 110
 
@@ -94,7 +98,8 @@ function createProgram(context: CommandContext, setExitCode: (code: number) => v
     .configureOutput({
       writeOut: text => void context.terminal.stdout.write(text),
       writeErr: text => void context.terminal.stderr.write(text),
-      outputError: (message, write) => write(printable(message.replace(/^error: /, 'tern: '))),
+      outputError: (message, write) =>
+        write(printable(message.replace(/^error: /, 'tern: ').replace(MISPLACED_PROMPT, PROMPT_PLACE))),
     })
     .showHelpAfterError('Try "tern --help", or "tern help <command>".')
     .addHelpText('after', EXAMPLES)

@@ -14,7 +14,12 @@ import type { NextBackend } from '../../engine/sequences.ts'
 import { nodeEngineHost } from './engine-host.ts'
 import { createBackend } from './node-backends.ts'
 import { ThreadStartError } from './node-threads.ts'
-import { createNodeWebGpuBackend, mayHaveGraphicsProcessor, type NodeWebGpuBackend } from './webgpu-device.ts'
+import {
+  createNodeWebGpuBackend,
+  mayHaveGraphicsProcessor,
+  type NodeWebGpuBackend,
+  refuseWithoutAdapter,
+} from './webgpu-device.ts'
 
 /** How backends come to be: those of this machine, others in tests. */
 export interface BackendMakers {
@@ -27,11 +32,13 @@ export interface BackendMakers {
 
 const NODE_MAKERS: BackendMakers = {
   cpu: (choice, threads) => createBackend(choice, threads),
-  gpu: ({ adapter, gpuMemoryBytes }) =>
-    createNodeWebGpuBackend({
+  async gpu({ adapter, gpuMemoryBytes }) {
+    await refuseWithoutAdapter()
+    return createNodeWebGpuBackend({
       ...(adapter === undefined ? {} : { adapter }),
       ...(gpuMemoryBytes === undefined ? {} : { memoryBudgetBytes: gpuMemoryBytes }),
-    }),
+    })
+  },
   mayHaveGpu: mayHaveGraphicsProcessor,
   probe: (backend, source) => probeDecode(backend, source, nodeEngineHost.clock),
 }

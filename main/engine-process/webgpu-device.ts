@@ -84,13 +84,7 @@ export async function findAdapter({
   const isKind = choice === 'auto' || choice === 'discrete' || choice === 'integrated'
   const name = isKind ? null : (names.find(name => name.toLowerCase().includes(choice.toLowerCase())) ?? null)
   if (names.length === 0 || (!isKind && name === null)) {
-    throw new EngineError('backend-unavailable', 'There is no graphics processor that WebGPU can use.', {
-      expected: isKind ? 'a Vulkan, Metal or Direct3D 12 driver' : `an adapter named "${choice}"`,
-      actual: names.length > 0 ? names.join(', ') : 'no adapter',
-      remedy: isKind
-        ? 'Install or update the graphics driver, or use the CPU.'
-        : 'Give a part of one of these names; tern info lists them.',
-    })
+    throw noAdapter(names, isKind ? null : choice)
   }
   const gpu = await openDawn(name === null ? dawnFlags : [...dawnFlags, `adapter=${name}`])
   const gpuAdapter = await gpu.requestAdapter({
@@ -103,6 +97,26 @@ export async function findAdapter({
     })
   }
   return { gpuAdapter, adapter: describeAdapter(gpu, gpuAdapter, name ?? nameOf(gpuAdapter, names)) }
+}
+
+/** `wanted`: a part of a name; null for any adapter. */
+function noAdapter(names: readonly string[], wanted: string | null): EngineError {
+  return new EngineError('backend-unavailable', 'There is no graphics processor that WebGPU can use.', {
+    expected: wanted === null ? 'a Vulkan, Metal or Direct3D 12 driver' : `an adapter named "${wanted}"`,
+    actual: names.length > 0 ? names.join(', ') : 'no adapter',
+    remedy:
+      wanted === null
+        ? 'Install or update the graphics driver, or use the CPU.'
+        : 'Give a part of one of these names; tern info lists them.',
+  })
+}
+
+/**
+ * Where the system shows no graphics processor, another process asks the driver first: what a driver without adapters prints
+ * to stderr then reaches nobody. Throws `backend-unavailable`.
+ */
+export async function refuseWithoutAdapter(): Promise<void> {
+  if (!mayHaveGraphicsProcessor() && (await listAdapters()).length === 0) throw noAdapter([], null)
 }
 
 /** What `findAdapters` gives, found by another process that has the terminal to itself. */

@@ -47,6 +47,7 @@ describe('help and usage', () => {
     { args: ['run', '-p', 'x', ...Array(65).fill('--stop=a')], says: 'at most 64' },
     { args: ['run', '-p', 'x', '--seed', '9007199254740992'], says: 'to 9007199254740991' },
     { args: ['run', '-p', 'x', '--top-k', '-1'], says: 'from 0 to 9007199254740991' },
+    { args: ['run', 'a story'], says: 'the prompt goes with -p TEXT' },
     { args: ['run', '-p', 'x', '--force'], says: '--force goes with --state-out' },
     { args: ['run', '-p', 'x', '-m', ''], says: 'Expected a path' },
     { args: ['run', '-p', 'x', '--state-out', 'folder/'], says: 'folder/ names a folder' },

@@ -89,3 +89,14 @@ describe('tern selftest', () => {
     expect(report.checks.flatMap(({ failures }: { failures: string[] }) => failures)).toEqual([])
   })
 })
+
+it.skipIf(process.platform !== 'linux')('without any adapter, nothing of the driver reaches the terminal', async () => {
+  const env = { ...process.env, VK_DRIVER_FILES: '/nonexistent', VK_ICD_FILENAMES: '/nonexistent' }
+  const child = spawn(process.execPath, [launcher, 'run', '--backend', 'webgpu', '-p', 'x'], { env })
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', text => {
+    stderr += text
+  })
+  const code = await new Promise(resolve => child.once('close', resolve))
+  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^tern: There is no graphics processor/) })
+})
