@@ -23,7 +23,7 @@ Examples:
 `
 
 /** Failures shown of one check. */
-const MOST_SHOWN = 5
+const MAX_SHOWN_FAILURES = 5
 
 export function defineSelfTest(program: Command, run: (options: SelfTestOptions) => Promise<void>): void {
   const command = program
@@ -88,6 +88,6 @@ function verdict({ cases, failures }: Check): string {
 }
 
 function details(failures: string[]): string {
-  const more = failures.length > MOST_SHOWN ? [`and ${failures.length - MOST_SHOWN} more`] : []
-  return [...failures.slice(0, MOST_SHOWN), ...more].map(line => `  ${line}\n`).join('')
+  const more = failures.length > MAX_SHOWN_FAILURES ? [`and ${failures.length - MAX_SHOWN_FAILURES} more`] : []
+  return [...failures.slice(0, MAX_SHOWN_FAILURES), ...more].map(line => `  ${line}\n`).join('')
 }

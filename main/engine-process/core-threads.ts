@@ -5,14 +5,14 @@ import { availableParallelism } from 'node:os'
 import { promisify } from 'node:util'
 
 /** Decoding is bound by memory bandwidth, which a few cores use up; more only wait for each other. */
-const MOST_THREADS = 8
+const MAX_THREADS = 8
 
 /** At least 1. Where the cores cannot be told apart, every logical processor counts as one. */
 export async function coreThreads(): Promise<number> {
   // Affinity and control groups are in it; two threads of one core count twice.
   const logical = availableParallelism()
   const cores = await physicalCores(process.platform).catch(() => null)
-  return Math.max(1, Math.min(MOST_THREADS, logical, cores ?? logical))
+  return Math.max(1, Math.min(MAX_THREADS, logical, cores ?? logical))
 }
 
 /** null where it is not known. */

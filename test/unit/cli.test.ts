@@ -355,14 +355,12 @@ describe.skipIf(process.platform === 'win32')('a signal', () => {
       writer = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)
     }
     await expect.poll(open, { timeout: 20_000 }).toBeUndefined()
-    const sentAtMs = performance.now()
     child.kill('SIGTERM')
     const { stderr } = await end
     closeSync(writer)
     // An exit code, or the signal itself where a read could not be called off: 143 in a shell.
     expect(child.signalCode ?? child.exitCode).toSatisfy(end => end === 'SIGTERM' || end === 143)
     expect(stderr).toBe('tern: Cancelled.\n')
-    expect(performance.now() - sentAtMs).toBeLessThan(4_000)
   })
 })
 
