@@ -4,7 +4,9 @@
  * The slow reference reads what was written and must choose the same next token everywhere; fast backends write too, and
  * WebGPU on a processor writes all replies and reads two.
  */
-import { readFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Backend } from '../../engine/backends/backend.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
@@ -16,6 +18,7 @@ import { argMax, median, relativeL2Error } from '../conformance/compare.ts'
 import {
   CLOSE_MARGIN,
   certainChoices,
+  EMBEDDED_MODEL,
   type EmbeddedGolden,
   openEmbeddedModel,
   readEmbeddedGolden,
@@ -158,9 +161,14 @@ describe.each([REFERENCE, WASM, ...withWebGpu(WEBGPU)])(
   REFERENCE_TIMEOUT_MS,
 )
 
-describe('the embedded model from a checkpoint', () => {
-  it('is what the repository says it is', async () => {
-    expect((await readFile(new URL('../../models/tern-98m-v2.gguf', import.meta.url))).length).toBe(file.byteLength)
-    expect(file.config).toMatchObject({ vocabularySize: 8192, hiddenSize: 768, layerCount: 12, intermediateSize: 2048 })
-  })
+it('is the file that its card describes, and the only one', async () => {
+  const bytes = await readFile(EMBEDDED_MODEL)
+  const card = await readFile(join(dirname(EMBEDDED_MODEL), 'README.md'), 'utf8')
+  expect(card).toContain(
+    `\`${basename(EMBEDDED_MODEL)}\`, GGUF v3, \`general.version\` 2, ${bytes.length.toLocaleString('en-US')} bytes`,
+  )
+  expect(card).toContain(`| sha256 | \`${createHash('sha256').update(bytes).digest('hex')}\` |`)
+  const files = await readdir(dirname(EMBEDDED_MODEL))
+  expect(files.filter(name => name.endsWith('.gguf'))).toEqual([basename(EMBEDDED_MODEL)])
+  expect(file.config).toMatchObject({ vocabularySize: 8192, hiddenSize: 768, layerCount: 12, intermediateSize: 2048 })
 })
