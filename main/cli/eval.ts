@@ -36,7 +36,7 @@ type EvaluateInput = StreamParams<EngineApi, 'evaluate'>['input']
 const EXAMPLES = `
 The loss is the mean over all tokens but the first, in nats. --text begins with <s>; --ids are taken as they are: a JSON
 array of ids, or an object with such an array under "ids" or "input_ids". --save-logits writes a safetensors file with
-one tensor, logits [T, V] in float32, of one pass over all T tokens.
+one tensor, logits [T, V] in float32, of one pass over all T tokens. Texts and ids may have up to 16 MiB.
 
 --prompts asks every prompt of a file (as models/eval100.json, whose "about" tells the rules) and counts the replies that
 pass. It is greedy, with at most 320 tokens a reply, until a sampling option is given; the others then have the defaults

@@ -6,8 +6,8 @@ import { TernError } from '../../contract/errors.ts'
 import type { CommandContext } from './command-context.ts'
 import { formatBytes } from './terminal.ts'
 
-/** A text this long takes days to read; a string of JavaScript holds four times as much. */
-export const MAX_TEXT_BYTES = 128 * 2 ** 20
+/** Millions of tokens, hours of reading. A text becomes tokens in one go, during which no signal is seen: seconds, at most. */
+export const MAX_TEXT_BYTES = 16 * 2 ** 20
 /** The largest published model's state takes less than one. */
 export const MAX_STATE_BYTES = 64 * 2 ** 20
 
