@@ -5,6 +5,7 @@ import type { TemplateMessage } from '../../contract/words/message.ts'
 import type { Sampling } from '../../contract/words/sampling.ts'
 import { generateReply } from '../generation/generate.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
+import { seeded } from './conversation.ts'
 import { absolutePath, readInputFile } from './input-files.ts'
 import { loadModel, modelPath } from './model.ts'
 import { asksForSampling, type ModelOptions, type SamplingOptions, samplingOf } from './options.ts'
@@ -43,7 +44,7 @@ export async function evaluatePrompts(options: PromptOptions, context: CommandCo
   const pagePath = options.page === undefined ? null : await outputPath(options.page, inputs)
   const content = await readInputFile(options.prompts, MAX_FILE_BYTES, context)
   const prompts = parsePrompts(content.toString('utf8'), options.prompts)
-  const sampling = promptSampling(options)
+  const sampling = seeded(promptSampling(options))
   const page: OutputFile | null = pagePath === null ? null : await openOutput(pagePath, options)
   const engine = await context.connectEngine(options.backend)
   const progress = startProgress(terminal, 'Asking')

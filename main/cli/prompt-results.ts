@@ -9,7 +9,7 @@ export interface AnsweredPrompt extends Prompt {
   /** By the last reply; null: it passes. */
   brokenRule: BrokenRule | null
   generatedTokens: number
-  /** What `tern run --seed` gives the same reply with; undefined: none was given. */
+  /** What `tern run --seed` gives the same reply with; undefined: greedy. */
   seed: number | undefined
 }
 

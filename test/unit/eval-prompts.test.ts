@@ -169,6 +169,8 @@ describe('the prompts of a file', () => {
     expect(first).toMatchObject({ seed: 7, minP: 0.2, maxTokens: 9 })
     expect(first!.temperature).toBeGreaterThan(0)
     expect(second).toEqual({ ...first, seed: 100_007 })
+    const [drawn, next] = await samplings({ temperature: 1 })
+    expect(next!.seed).toBe(drawn!.seed! + 100_000)
   })
 
   it('end with Ctrl-C: what writes is stopped, the rest is not asked', async () => {
