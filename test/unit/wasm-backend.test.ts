@@ -11,11 +11,14 @@ import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
 import { chooseKernels, type KernelBinaries } from '../../engine/backends/wasm/self-test.ts'
 import { runWasmThread } from '../../engine/backends/wasm/thread.ts'
 import { firstBitDifference } from '../../engine/conformance/compare.ts'
+import { loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { f32ToBf16, f32ToF16 } from '../../engine/formats/half.ts'
 import { packTernaryRow, ternaryRowBytes, unpackTernaryRow } from '../../engine/formats/ternary-blocks.ts'
 import type { SpawnThread, Thread } from '../../engine/host.ts'
 import type { ModelSource, TensorInfo, TensorType } from '../../engine/model/source.ts'
+import type { ModelEvent } from '../../engine/model-events.ts'
+import type { SessionInput } from '../../engine/session.ts'
 import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
 import { spawnThread } from '../../main/engine-process/node-threads.ts'
 import { randomModel } from '../conformance/random-model.ts'
@@ -367,6 +370,24 @@ describe('threads that fail', () => {
     const failure = await failureOf(() => decodeOne(runner, state, 2))
     expect(failure).toMatchObject({ code: 'backend-failed', actual: 'a thread did not answer in time' })
     expect(await failureOf(() => decodeOne(runner, state, 3))).toBe(failure)
+  })
+
+  it('a thread that has died in mid-reply is told as the end of the model, once', async () => {
+    const { spawn, threads } = observedThreads()
+    const backend = await createBackend({ threads: 3, spawnThread: spawn, threadTimeoutMs: 1000 })
+    const loaded = await loadModel({ ...model, config: { ...model.config, eosTokenIds: [] } }, backend, nodeEngineHost)
+    const events: ModelEvent[] = []
+    loaded.onEvent(event => events.push(event))
+    const session = loaded.createSession()
+    const input: SessionInput = { kind: 'tokens', tokens: [1, 2, 3] }
+    await session.generate(input, { maxTokens: 4 }, { onEvent: () => {} })
+    await threads[1].terminate()
+    const failing = () => session.generate({ kind: 'tokens', tokens: [] }, { maxTokens: 4 }, { onEvent: () => {} })
+    const error = await failureOf(failing)
+    expect(error.code).toBe('backend-failed')
+    expect(await failureOf(failing)).toBe(error)
+    expect(events).toEqual([{ kind: 'failed', error }])
+    await loaded.dispose()
   })
 
   it('a trap in the kernels is an error of the engine', async () => {
