@@ -15,7 +15,7 @@ export const modelInfoSchema = v.object({
   layerCount: count,
   intermediateSize: count,
   trainingContextLength: count,
-  stateBytes: bytes,
+  bytesPerState: bytes,
   /** Storage of the ternary matrices and of the embedding. */
   packing: v.string(),
   embeddingType: v.string(),

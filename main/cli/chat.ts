@@ -193,8 +193,8 @@ function statistics(last: SeededReply | null, memory: EngineMemory, loaded: Load
     ['last reply', last === null ? 'none yet' : figures(last)],
     ['seed', last === null ? '–' : (last.seed?.toString() ?? 'none: greedy')],
     ['prefill', formatRate(last?.stats.prefillTokensPerSecond ?? null)],
-    ['weights', `${formatBytes(memory.weightBytes)}${memory.isGpuMemory ? ', in GPU memory' : ''}`],
-    ['state', `${formatBytes(memory.stateBytesPerSession)}, whatever the length of the conversation`],
+    ['weights', `${formatBytes(memory.weightBytes)}${memory.place === 'gpu' ? ', in GPU memory' : ''}`],
+    ['state', `${formatBytes(memory.bytesPerState)}, whatever the length of the conversation`],
     ['scratch', formatBytes(memory.scratchBytes)],
     ['process', memory.processRssBytes === null ? '–' : formatBytes(memory.processRssBytes)],
   ])

@@ -89,7 +89,7 @@ function describe(card: ModelInfo): string {
     ['GLU size', count(card.intermediateSize)],
     ['vocabulary', `${count(card.vocabularySize)} tokens`],
     ['trained on', `windows of ${count(card.trainingContextLength)} tokens`],
-    ['conversation', `${formatBytes(card.stateBytes)} of state, whatever its length`],
+    ['conversation', `${formatBytes(card.bytesPerState)} of state, whatever its length`],
     ['chat template', card.hasChatTemplate ? 'yes' : 'none: a base model, it continues text'],
   )
   return table(rows.map(([label, value]) => [label.padEnd(LABEL_WIDTH), value]))

@@ -51,7 +51,7 @@ Examples:
 
 With --json, stdout gets one object:
   text, tokenIds, promptTokens, finishReason, tokensPerSecond (decode), prefillTokensPerSecond, ttftMs,
-  seed (null: greedy), memory {weightBytes, stateBytes, scratchBytes, isGpuMemory, processRssBytes}, model, modelPath, backend, kernel,
+  seed (null: greedy), memory {weightBytes, bytesOfAllStates, scratchBytes, place, processRssBytes}, model, modelPath, backend, kernel,
   threads, loadMs, backends (more than one when the reply moved)
   or {"error": {code, message, expected, actual, remedy}} with exit code 1.
 `
@@ -220,9 +220,9 @@ const report = (
   seed,
   memory: {
     weightBytes: memory.weightBytes,
-    stateBytes: memory.stateBytes,
+    bytesOfAllStates: memory.bytesOfAllStates,
     scratchBytes: memory.scratchBytes,
-    isGpuMemory: memory.isGpuMemory,
+    place: memory.place,
     processRssBytes: memory.processRssBytes,
   },
   model: loaded.model.name,
@@ -239,7 +239,7 @@ function figures({ tokenIds, stats }: Reply, seed: number | null, memory: Engine
     `${tokenIds.length} tokens`,
     formatRate(stats.decodeTokensPerSecond),
     `first token after ${formatMs(stats.ttftMs)}`,
-    `${formatBytes(memory.weightBytes)} weights + ${formatBytes(memory.stateBytesPerSession)} state${memory.isGpuMemory ? ' in GPU memory' : ''}`,
+    `${formatBytes(memory.weightBytes)} weights + ${formatBytes(memory.bytesPerState)} state${memory.place === 'gpu' ? ' in GPU memory' : ''}`,
     `${loaded.backend.name}, ${loaded.backend.description}`,
     `loaded in ${formatMs(loaded.loadMs)}`,
     ...(seed === null ? [] : [`seed ${seed}`]),

@@ -151,20 +151,8 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
         tokenizerOf(loaded().model).encode(text, { parseSpecial, continuation: false }),
       memory: () => {
         const processRssBytes = rssBytes()
-        if (current !== null) {
-          const { weightBytes, bytesOfAllStates, scratchBytes, sessionCount, bytesPerState, place } =
-            current.model.memory()
-          return {
-            weightBytes,
-            stateBytes: bytesOfAllStates,
-            scratchBytes,
-            sessionCount,
-            stateBytesPerSession: bytesPerState,
-            isGpuMemory: place === 'gpu',
-            processRssBytes,
-          }
-        }
-        const nothing = { weightBytes: 0, stateBytes: 0, scratchBytes: 0, sessionCount: 0, stateBytesPerSession: 0 }
+        if (current !== null) return { ...current.model.memory(), processRssBytes }
+        const nothing = { weightBytes: 0, bytesOfAllStates: 0, scratchBytes: 0, sessionCount: 0, bytesPerState: 0 }
         return { ...nothing, processRssBytes }
       },
       'backend.adapters': () => listAdapters(),

@@ -97,7 +97,7 @@ const sizes = (config: ModelConfig) => ({
   layerCount: config.layerCount,
   intermediateSize: config.intermediateSize,
   trainingContextLength: config.trainingContextLength,
-  stateBytes: bytesPerState(config),
+  bytesPerState: bytesPerState(config),
 })
 
 async function weightFileBytes(path: string, names: string[]): Promise<number> {

@@ -22,7 +22,7 @@ export interface MemorySample {
 export interface Trace {
   readonly length: number
   timeMs(index: number): number
-  stateBytes(index: number): number
+  bytesPerState(index: number): number
   engineRssBytes(index: number): number
 }
 
@@ -51,7 +51,7 @@ export function createMemoryStore(client: AppClient): MemoryStore {
   const take = (sample: MemorySample) => {
     const at = written % CAPACITY
     times[at] = sample.sampledAtMs
-    states[at] = sample.memory.stateBytesPerSession
+    states[at] = sample.memory.bytesPerState
     residents[at] = sample.memory.processRssBytes ?? Number.NaN
     written += 1
     latest.setState({ sample })
@@ -67,7 +67,7 @@ export function createMemoryStore(client: AppClient): MemoryStore {
         return Math.min(written, CAPACITY)
       },
       timeMs: index => times[slot(index)],
-      stateBytes: index => states[slot(index)],
+      bytesPerState: index => states[slot(index)],
       engineRssBytes: index => residents[slot(index)],
     },
     onSample(listener) {

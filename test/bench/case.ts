@@ -86,7 +86,7 @@ async function speed(file: GgufModel): Promise<Speed> {
     description,
     threads: backend.info.threads,
     fileBytes: file.byteLength,
-    stateBytes: bytesPerState(file.config),
+    bytesPerState: bytesPerState(file.config),
     emptyRssBytes,
   }
 }

@@ -12,7 +12,7 @@ export const speedSchema = v.object({
   threads: v.number(),
   fileBytes: v.number(),
   /** Of one sequence. */
-  stateBytes: v.number(),
+  bytesPerState: v.number(),
   /** Resident memory with the backend made and no model loaded. */
   emptyRssBytes: v.number(),
   decodeTokensPerSecond: rateSchema,

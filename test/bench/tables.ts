@@ -74,7 +74,7 @@ export function speedTables(lines: SpeedLine[]): string {
       ...name(line),
       mega(line.fileBytes),
       mega(line.memory.weightBytes),
-      mega(line.stateBytes),
+      mega(line.bytesPerState),
       mega(line.memory.scratchBytes),
       mega(line.emptyRssBytes),
       mega(line.loadPeakRssBytes - line.emptyRssBytes),

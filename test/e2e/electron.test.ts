@@ -73,7 +73,7 @@ describe.skipIf(noWebGpuReason !== null)(`the bundles on a software GPU`, () => 
     try {
       const { client } = await supervisor.whenReady()
       expect(supervisor.status).toMatchObject({ loaded: { backend: { name: 'webgpu' } } })
-      expect(await client.call('memory', undefined)).toMatchObject({ isGpuMemory: true })
+      expect(await client.call('memory', undefined)).toMatchObject({ place: 'gpu' })
       expect(await client.call('backend.adapters', undefined)).toMatchObject([{ isSoftware: true }])
     } finally {
       await supervisor.stop()

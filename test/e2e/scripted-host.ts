@@ -36,7 +36,7 @@ export const LOADED: LoadedModel = {
     layerCount: 12,
     intermediateSize: 2048,
     trainingContextLength: 1024,
-    stateBytes: 36 * 1024,
+    bytesPerState: 36 * 1024,
     packing: 'TQ2_0',
     embeddingType: 'F16',
     license: 'CC-BY-SA-4.0',
@@ -51,11 +51,11 @@ export const READY: EngineStatus = { phase: 'ready', loaded: LOADED, isMoving: f
 
 const MEMORY: EngineMemory = {
   weightBytes: 35.2 * MIB,
-  stateBytes: 36 * 1024,
+  bytesOfAllStates: 36 * 1024,
   scratchBytes: 0.9 * MIB,
   sessionCount: 1,
-  stateBytesPerSession: 36 * 1024,
-  isGpuMemory: false,
+  bytesPerState: 36 * 1024,
+  place: 'system',
   processRssBytes: 121 * MIB,
 }
 

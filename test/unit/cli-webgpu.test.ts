@@ -37,7 +37,7 @@ describe.skipIf(noWebGpuReason !== null)('tern with WebGPU', () => {
       text: goldens[0]!.greedy,
       backend: 'webgpu',
       backends: ['webgpu'],
-      memory: { isGpuMemory: true },
+      memory: { place: 'gpu' },
     })
     expect(reply.memory.weightBytes).toBeGreaterThan(20e6)
   })
@@ -47,7 +47,7 @@ describe.skipIf(noWebGpuReason !== null)('tern with WebGPU', () => {
       const reply = await json(['run', '--backend', backend, '--move-at', '4', ...PROMPT])
       expect(reply.text).toBe(goldens[0]!.greedy)
       expect(reply.backends).toEqual(backend === 'webgpu' ? ['webgpu', 'wasm'] : ['wasm', 'webgpu'])
-      expect(reply.memory.isGpuMemory).toBe(backend === 'wasm')
+      expect(reply.memory.place).toBe(backend === 'wasm' ? 'gpu' : 'system')
     }
   })
 

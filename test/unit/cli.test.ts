@@ -106,7 +106,7 @@ describe('run', () => {
     })
     expect(reply.tokenIds.every(Number.isInteger)).toBe(true)
     for (const figure of ['tokensPerSecond', 'ttftMs', 'loadMs']) expect(reply[figure]).toBeGreaterThan(0)
-    for (const bytes of ['weightBytes', 'stateBytes', 'scratchBytes', 'processRssBytes']) {
+    for (const bytes of ['weightBytes', 'bytesOfAllStates', 'scratchBytes', 'processRssBytes']) {
       expect(reply.memory[bytes]).toBeGreaterThan(0)
     }
   })
@@ -264,7 +264,7 @@ describe('convert and eval', () => {
 describe('info', () => {
   it('describes the embedded model', async () => {
     const { model, backend, adapters } = await json(['info'])
-    expect(model).toMatchObject({ parameterCount: 97_626_624, stateBytes: 12 * 768 * 4, license: 'cc-by-sa-4.0' })
+    expect(model).toMatchObject({ parameterCount: 97_626_624, bytesPerState: 12 * 768 * 4, license: 'cc-by-sa-4.0' })
     // Without a graphics processor, or with a software one only, it says so.
     const isReal = ({ isSoftware }: { isSoftware: boolean }) => !isSoftware
     if (!adapters.some(isReal)) expect(backend).toMatchObject({ name: 'wasm' })

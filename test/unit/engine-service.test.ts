@@ -86,7 +86,7 @@ describe('without a model', () => {
       name: 'Tern 98M',
       path: MODEL,
       hiddenSize: 768,
-      stateBytes: 36_864,
+      bytesPerState: 36_864,
       packing: 'TQ2_0',
       hasChatTemplate: true,
     })
@@ -188,8 +188,8 @@ describe('with the model that ships', () => {
 
   it('memory is told: weights, states, the process', async () => {
     const memory = await client.call('memory', undefined)
-    expect(memory.stateBytesPerSession).toBe(36_864)
-    expect(memory.stateBytes).toBe(memory.sessionCount * memory.stateBytesPerSession)
+    expect(memory.bytesPerState).toBe(36_864)
+    expect(memory.bytesOfAllStates).toBe(memory.sessionCount * memory.bytesPerState)
     expect(memory.weightBytes).toBeGreaterThan(20e6)
     expect(memory.processRssBytes).toBeGreaterThan(memory.weightBytes)
   })

@@ -82,17 +82,17 @@ function createMemoryClient() {
     get subscriptions() {
       return subscriptions
     },
-    sample(sampledAtMs: number, stateBytesPerSession: number, processRssBytes: number | null) {
+    sample(sampledAtMs: number, bytesPerState: number, processRssBytes: number | null) {
       emit!({
         sampledAtMs,
         hostRssBytes: 1,
         memory: {
           weightBytes: 1,
-          stateBytes: 1,
+          bytesOfAllStates: 1,
           scratchBytes: 1,
           sessionCount: 1,
-          stateBytesPerSession,
-          isGpuMemory: false,
+          bytesPerState,
+          place: 'system',
           processRssBytes,
         },
       })
@@ -127,7 +127,7 @@ describe('memory', () => {
     expect(trace.length).toBe(300)
     expect(trace.timeMs(0)).toBe(700 * 500)
     expect(trace.timeMs(trace.length - 1)).toBe(999 * 500)
-    expect(trace.stateBytes(trace.length - 1)).toBe(999)
+    expect(trace.bytesPerState(trace.length - 1)).toBe(999)
     for (let i = 1; i < trace.length; i++) expect(trace.timeMs(i)).toBe(trace.timeMs(i - 1) + 500)
   })
 

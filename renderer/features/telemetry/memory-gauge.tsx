@@ -20,15 +20,15 @@ export function MemoryGauge() {
       <figure className="gauge">
         <figcaption>
           <span>{words.state}</span>
-          <strong>{formatBytes(engine?.stateBytesPerSession)}</strong>
+          <strong>{formatBytes(engine?.bytesPerState)}</strong>
         </figcaption>
-        <TraceCanvas series="stateBytes" name={words.state} now={formatBytes(engine?.stateBytesPerSession)} />
+        <TraceCanvas series="bytesPerState" name={words.state} now={formatBytes(engine?.bytesPerState)} />
         <p>{words.stateFlat}</p>
       </figure>
       <dl className="readings">
-        {engine?.isGpuMemory ? <Reading name={words.place} value={words.gpuMemory} /> : null}
+        {engine?.place === 'gpu' ? <Reading name={words.place} value={words.gpuMemory} /> : null}
         <Reading name={words.weights} value={formatBytes(engine?.weightBytes)} />
-        <Reading name={words.states(engine?.sessionCount ?? null)} value={formatBytes(engine?.stateBytes)} />
+        <Reading name={words.states(engine?.sessionCount ?? null)} value={formatBytes(engine?.bytesOfAllStates)} />
         <Reading name={words.scratch} value={formatBytes(engine?.scratchBytes)} />
       </dl>
       <figure className="gauge">

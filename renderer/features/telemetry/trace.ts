@@ -6,7 +6,7 @@ import { strings } from '../../app/strings.ts'
 import { TRACE_SPAN_MS, type Trace } from '../../stores/memory.ts'
 import { axisEndBytes, formatBytes } from '../../ui/units.ts'
 
-export type TraceSeries = 'stateBytes' | 'engineRssBytes'
+export type TraceSeries = 'bytesPerState' | 'engineRssBytes'
 
 /** Room for the labels, in CSS pixels. */
 const TOP_PX = 14
