@@ -1,36 +1,10 @@
 /** A person's first minutes with Tern: the browser shell as `npm start` runs it, the embedded model, a real browser. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchChromium, noChromiumReason, openPage, screenshot, type WatchedPage } from './browser.ts'
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const START_TIMEOUT_MS = 90_000
-
-/** `npm start -- --browser --no-open`, up to the address that it prints. */
-async function startShell(): Promise<{ process: ChildProcess; url: string }> {
-  const child = spawn(process.execPath, ['main/launcher/start.mjs', '--browser', '--no-open'], {
-    cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  const url = await new Promise<string>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no address was printed: ${output}`)), START_TIMEOUT_MS)
-    const read = (chunk: Buffer) => {
-      output += chunk
-      const found = /http:\/\/127\.0\.0\.1:\d+\/[\w-]+\//.exec(output)
-      if (found === null) return
-      clearTimeout(timer)
-      resolve(found[0])
-    }
-    child.stdout.on('data', read)
-    child.stderr.on('data', read)
-    child.once('exit', code => reject(new Error(`the shell ended with code ${code}: ${output}`)))
-  })
-  return { process: child, url }
-}
+import { startShell } from './start-shell.ts'
 
 /** Process ids of the engine processes below `ancestor` (Linux). */
 function enginePids(ancestor: number): number[] {
