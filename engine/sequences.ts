@@ -440,12 +440,12 @@ export class Sequences {
   }
 
   private goOn(place: LoadedRunner, cause: MoveCause, failure: EngineError | null): void {
-    const exact = place.runner.capabilities.numericMode === this.capabilities.numericMode
+    const isExact = place.runner.capabilities.numericMode === this.capabilities.numericMode
     for (const sequence of this.sequences) sequence.resident = null
     this.place = place
     this.copyMs = place.runner.capabilities.copyCostMs
     this.stranded = null
-    this.options.events.tell({ kind: 'moved', cause, backend: place.backend.info, failure, exact })
+    this.options.events.tell({ kind: 'moved', cause, backend: place.backend.info, failure, isExact })
   }
 }
 

@@ -112,8 +112,8 @@ export interface Runner {
   releaseState(state: StateHandle): void
   /** Copies out. */
   exportState(state: StateHandle): Promise<PortableState>
-  /** Copies in; `exact` says whether the numeric mode is its own. Throws `state-mismatch`. */
-  importState(state: StateHandle, portable: PortableState): Promise<{ exact: boolean }>
+  /** Copies in; `isExact` says whether the numeric mode is its own. Throws `state-mismatch`. */
+  importState(state: StateHandle, portable: PortableState): Promise<{ isExact: boolean }>
   /**
    * Feeds 1 to `chunkTokens(want)` tokens; resolves when the state has read all of them. Logits [V] for 'last', [T, V]
    * for 'all', else null. Throws `token-out-of-range`.

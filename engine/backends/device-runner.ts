@@ -105,12 +105,12 @@ export class DeviceRunner<Slot> implements Runner {
     })
   }
 
-  importState(state: StateHandle, portable: PortableState): Promise<{ exact: boolean }> {
+  importState(state: StateHandle, portable: PortableState): Promise<{ isExact: boolean }> {
     return this.alone(async () => {
       const slot = this.slotOf(state)
       checkStateShape(this.config, portable)
       await this.device.writeSlot(slot, portable.values)
-      return { exact: portable.numericMode === this.capabilities.numericMode }
+      return { isExact: portable.numericMode === this.capabilities.numericMode }
     })
   }
 

@@ -33,8 +33,8 @@ export function engineEventOf(event: ModelEvent): EngineEvent {
     case 'moving':
       return event
     case 'moved': {
-      const { cause, backend, failure, exact } = event
-      return { kind: 'moved', cause, backend, reason: moveReason(failure), isExact: exact }
+      const { cause, backend, failure, isExact } = event
+      return { kind: 'moved', cause, backend, reason: moveReason(failure), isExact }
     }
     case 'failed':
       return { kind: 'failed', error: toErrorData(event.error) }

@@ -144,7 +144,7 @@ describe.each(DEVICES)('a device $name', ({ options }) => {
       const failure = device.deviceFailure
       expect(events, `call ${call}, ${name}`).toEqual([
         { kind: 'moving', cause: 'lost' },
-        { kind: 'moved', cause: 'lost', backend: other.info, failure, exact: true },
+        { kind: 'moved', cause: 'lost', backend: other.info, failure, isExact: true },
       ])
       expect(device.disposedRunners).toBe(1)
     }
@@ -169,7 +169,7 @@ describe('a second device', () => {
     const options = { isDevice: true, numericMode: 'fixed-q14' } as const
     const { results, events } = await run(options, { call: 30, moment: 'before' })
     expect(results).toEqual((await expected).results)
-    expect(events.at(-1)).toMatchObject({ kind: 'moved', exact: false })
+    expect(events.at(-1)).toMatchObject({ kind: 'moved', isExact: false })
   })
 })
 

@@ -190,7 +190,7 @@ describe('events', () => {
     const backend = model.backend
     expect(events).toEqual([
       { kind: 'moving', cause: 'lost' },
-      { kind: 'moved', cause: 'lost', backend, failure: LOST, exact: true },
+      { kind: 'moved', cause: 'lost', backend, failure: LOST, isExact: true },
     ])
     expect((await write(session, nothing)).tokens).toEqual(LINE.slice(70))
   })
