@@ -84,7 +84,7 @@ export function createScriptedBackend(options: ScriptedOptions = {}): ScriptedBa
   return backend
 }
 
-export const scriptedLoss = (): EngineError => new EngineError('device-lost', 'The scripted device was lost.')
+const scriptedLoss = (): EngineError => new EngineError('device-lost', 'The scripted device was lost.')
 
 const scriptedRunner = (backend: ScriptedBackend, config: ModelConfig, options: ScriptedOptions): Runner =>
   new DeviceRunner(new ScriptedDevice(backend, config, options))

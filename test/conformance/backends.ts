@@ -8,8 +8,6 @@ import { createTestWebGpuBackend, noWebGpuReason } from '../webgpu-backend.ts'
 
 export interface BackendUnderTest {
   name: string
-  /** Numbers too small to be normal float32 may become zero: what WGSL allows. Apart from that all are exact. */
-  flushesDenormals: boolean
   /** A token of the embedded model takes it a tenth of a second: the long tests leave it out. */
   isSlow: boolean
   /** It reads a few tokens of the embedded model a second: the long tests read less. */
@@ -19,7 +17,6 @@ export interface BackendUnderTest {
 
 export const REFERENCE: BackendUnderTest = {
   name: 'reference',
-  flushesDenormals: false,
   isSlow: true,
   readsSlowly: false,
   create: async () => createReferenceBackend(),
@@ -27,7 +24,6 @@ export const REFERENCE: BackendUnderTest = {
 
 const wasm = (kernel: KernelVariant, threads: number): BackendUnderTest => ({
   name: `wasm, ${kernel}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-  flushesDenormals: false,
   isSlow: false,
   readsSlowly: false,
   create: () => createTestWasmBackend({ threads, kernel }),
@@ -39,7 +35,6 @@ export const WASM = wasm('relaxed-simd-int16', 2)
 /** With special kernels or limits; `what` names them. */
 export const webgpu = (what: string, options: WebGpuOptions = {}): BackendUnderTest => ({
   name: `webgpu${what}`,
-  flushesDenormals: true,
   isSlow: false,
   readsSlowly: true,
   create: () => createTestWebGpuBackend(options),
