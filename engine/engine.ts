@@ -8,8 +8,10 @@ import { DecodeQueue } from './decode-queue.ts'
 import { EngineError } from './errors.ts'
 import { type EvaluateOptions, type Evaluation, evaluateTokens } from './evaluate.ts'
 import type { GgufModel } from './formats/gguf.ts'
+import { checkNumericDomain } from './formats/numeric-magnitudes.ts'
 import type { Clock, CreateSha256, YieldToHost } from './host.ts'
 import { bytesPerState } from './model/config.ts'
+import { checkStateDomain, type NumericEnvelope } from './model/numeric-domain.ts'
 import { type ModelEventListener, ModelEvents } from './model-events.ts'
 import { type LoadedRunner, type NextBackend, Sequences } from './sequences.ts'
 import { RecurrentSession, type Session, type SessionContext } from './session.ts'
@@ -67,7 +69,7 @@ export interface LoadModelOptions extends LoadOptions {
 
 /**
  * Makes a backend's layout of the weights and reads tokenizer and template.
- * Throws `tokenizer-*`, `template-*`, `tensor-*`, `out-of-memory`, `backend-*`, `cancelled`.
+ * Throws `tokenizer-*`, `template-*`, `format-invalid` (numbers outside the numeric domain), `tensor-*`, `out-of-memory`, `backend-*`, `cancelled`.
  */
 export async function loadModel(
   file: GgufModel,
@@ -80,9 +82,15 @@ export async function loadModel(
   const tokenizer =
     file.tokenizerJson === null ? null : createTokenizer(parseJson(file.tokenizerJson), { vocabularySize })
   const template = file.chatTemplate === null ? null : compileChatTemplate(file.chatTemplate)
+  const envelope = await checkNumericDomain(file)
   const runner = await backend.load(file, options)
   const loadMs = host.clock.nowMs() - startMs
-  return new Model({ file, tokenizer, template, loadMs }, { backend, runner }, options.nextBackend ?? null, host)
+  return new Model(
+    { file, tokenizer, template, loadMs, envelope },
+    { backend, runner },
+    options.nextBackend ?? null,
+    host,
+  )
 }
 
 class Model implements LoadedModel {
@@ -90,6 +98,7 @@ class Model implements LoadedModel {
   readonly tokenizer: Tokenizer | null
   readonly template: ChatTemplate | null
   readonly loadMs: number
+  private readonly envelope: NumericEnvelope
   private readonly sequences: Sequences
   private readonly turns: Turns
   private readonly host: EngineHost
@@ -102,7 +111,7 @@ class Model implements LoadedModel {
   private isDisposed = false
 
   constructor(
-    loaded: Pick<LoadedModel, 'file' | 'tokenizer' | 'template' | 'loadMs'>,
+    loaded: Pick<LoadedModel, 'file' | 'tokenizer' | 'template' | 'loadMs'> & { envelope: NumericEnvelope },
     place: LoadedRunner,
     nextBackend: NextBackend | null,
     host: EngineHost,
@@ -111,6 +120,7 @@ class Model implements LoadedModel {
     this.tokenizer = loaded.tokenizer
     this.template = loaded.template
     this.loadMs = loaded.loadMs
+    this.envelope = loaded.envelope
     this.host = host
     const { clock, yieldToHost } = host
     const { watch, events } = this
@@ -149,6 +159,7 @@ class Model implements LoadedModel {
       this.host.createSha256,
     )
     if (this.isDisposed) throw notLoaded()
+    checkStateDomain(recurrent.values, this.envelope)
     return new RecurrentSession(this.context, this.sequences.createFrom(recurrent), position)
   }
 

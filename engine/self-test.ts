@@ -7,7 +7,13 @@ import { type Backend, GREEDY_ON_DEVICE, type Runner } from './backends/backend.
 import type { OpName, OpTable } from './backends/ops.ts'
 import { createReferenceBackend } from './backends/reference/backend.ts'
 import { firstBitDifference, firstNormalDifference } from './conformance/compare.ts'
-import { differenceFromReference, OP_NAMES, RUNNABLE_CASES, type RunnableCase } from './conformance/run-case.ts'
+import {
+  appliesTo,
+  differenceFromReference,
+  OP_NAMES,
+  RUNNABLE_CASES,
+  type RunnableCase,
+} from './conformance/run-case.ts'
 import { brokenRule, largest, oracleOf, RUNNER_RULES } from './conformance/runner-rules.ts'
 import { cancelled, EngineError } from './errors.ts'
 import type { GgufModel } from './formats/gguf.ts'
@@ -43,7 +49,6 @@ export async function runSelfTest(backend: Backend, model: GgufModel, options: S
   const { onProgress, signal } = options
   const { table = RUNNABLE_CASES } = options
   const { arithmetic, ops } = backend.capabilities
-  const flushesDenormals = arithmetic === 'flushes-denormals'
   const total = OP_NAMES.reduce((sum, op) => sum + table[op].length, 0) + 2 * GREEDY_TOKENS + RUNNER_RULES.length
   let done = 0
   const next = async (stage: string): Promise<void> => {
@@ -64,12 +69,13 @@ export async function runSelfTest(backend: Backend, model: GgufModel, options: S
       continue
     }
     const failures: string[] = []
-    for (const opCase of table[op]) {
+    const cases = table[op].filter(opCase => appliesTo(opCase, arithmetic))
+    for (const opCase of cases) {
       await next(op)
-      const problem = await problemOf(() => differenceFromReference(opCase, backend.ops as OpTable, flushesDenormals))
+      const problem = await problemOf(() => differenceFromReference(opCase, backend.ops as OpTable, arithmetic))
       if (problem !== null) failures.push(`${opCase.name}: ${problem}`)
     }
-    report({ name: op, cases: table[op].length, failures })
+    report({ name: op, cases: cases.length, failures })
   }
   await modelChecks(backend, model, () => next('model'), report)
   return passed

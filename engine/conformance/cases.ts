@@ -11,6 +11,10 @@ export type OpArguments = { [Op in OpName]: Parameters<OpTable[Op]> }
 export interface OpCase<Op extends OpName> {
   /** Operation, shape, values and seed. */
   name: string
+  /** Tokens: results are that many rows. */
+  tokens: number
+  /** Numbers that no admitted model makes (model/numeric-domain.ts): exact where the arithmetic is the definition's. */
+  isBeyondDomain: boolean
   make(): OpArguments[Op]
 }
 
@@ -52,6 +56,15 @@ const VALUES = {
   denormal: random => normal(random) * 1e-40,
   outlier: (random, i) => (i % 97 === 3 ? 1e4 : normal(random)),
   ties: random => (wholeBelow(random, 511) - 255) / 2,
+  /** The edge of the numeric domain, and one such number among ones. */
+  edge: random => (2 * random() - 1) * 2 ** 60,
+  'one edge': (_random, i) => (i % 29 === 7 ? 2 ** 60 : 1),
+  /** The smallest normal numbers and the largest denormal ones. */
+  brink: random => (0.5 + random()) * 2 ** -126,
+  'beyond, 1e25': () => 1e25,
+  'beyond, 2e25 among ones': (_random, i) => (i % 29 === 7 ? 2e25 : 1),
+  'beyond, 1e38': random => normal(random) * 1e37,
+  'beyond, largest': random => (random() < 0.5 ? -1 : 1) * 3.4028234663852886e38,
 } satisfies Record<string, (random: () => number, index: number) => number>
 type ValueKind = keyof typeof VALUES
 const ALL_VALUES = Object.keys(VALUES) as ValueKind[]
@@ -94,8 +107,28 @@ function matrix(random: () => number, { K, N }: Shape, kind: CodeKind, scale: nu
 let seed = 0x7e41
 function opCase<Op extends OpName>(op: Op, what: string, make: (random: () => number) => OpArguments[Op]): OpCase<Op> {
   const caseSeed = seed++
-  return { name: `${op} ${what} (seed ${caseSeed})`, make: () => make(createRandom(caseSeed)) }
+  return {
+    name: `${op} ${what} (seed ${caseSeed})`,
+    tokens: Number(/\bT=(\d+)/.exec(what)?.[1] ?? 1),
+    isBeyondDomain: what.includes('beyond'),
+    make: () => make(createRandom(caseSeed)),
+  }
 }
+
+const floatOfBits = (bits: number): number => new Float32Array(new Uint32Array([bits]).buffer)[0]
+const floatsOfHex = (hex: string): Float32Array =>
+  Float32Array.from(hex.split(' '), word => floatOfBits(Number.parseInt(word, 16)))
+
+/**
+ * Rows of nine whose root lies so near to the middle of two float32 that the order of the sum of squares decides it: one sum
+ * after another, or float32 pairs, end at its neighbour, and with it most outputs.
+ */
+const TIED_ROWS = [
+  '3f280ac4 3f9584cf 3f1c063c 3fbcce59 3f9a2e09 3faf41fa 3f800002 3a08eb89 345908d5',
+  '3f35cac0 3f85d1c6 3f157a89 3f850f3c 3f17d319 3f07bee7 3f800001 39f8253a 345908d5',
+  '3f554676 3f33a69c 3f80cb96 3f4518a7 3fb4c674 3fa7a637 3f7fffff 39c7d015 343a9724',
+].map(floatsOfHex)
+const ONES_OF_NINE = new Float32Array(9).fill(1)
 
 const rmsNormCases = [
   ...ROW_SHAPES.map(({ T, K }) =>
@@ -108,6 +141,27 @@ const rmsNormCases = [
   ...ALL_VALUES.map(kind =>
     opCase('rmsNorm', `T=3 K=80 ${kind}`, random => [floats(random, 240, kind), normWeights(random, 80), 1e-6]),
   ),
+  ...TIED_ROWS.map((row, i) => opCase('rmsNorm', `T=1 K=9 tied root ${i + 1}`, () => [row, ONES_OF_NINE, 1e-6])),
+  ...[1e-12, 0.5].flatMap(epsilon =>
+    (['zero', 'tiny', 'normal'] as const).map(kind =>
+      opCase('rmsNorm', `T=2 K=33 ${kind}, epsilon ${epsilon}`, random => [
+        floats(random, 66, kind),
+        normWeights(random, 33),
+        epsilon,
+      ]),
+    ),
+  ),
+  // Denormals that a weight makes normal again: whoever takes them for zero gives zero.
+  opCase('rmsNorm', 'T=1 K=16 denormal, weights 1e15', () => [
+    new Float32Array(16).fill(1e-39),
+    new Float32Array(16).fill(1e15),
+    1e-6,
+  ]),
+  opCase('rmsNorm', 'T=1 K=16 denormal, weights beyond, 1e30', () => [
+    new Float32Array(16).fill(1e-39),
+    new Float32Array(16).fill(1e30),
+    1e-6,
+  ]),
 ]
 
 const absmaxQuantizeCases = [
@@ -159,6 +213,12 @@ const bitLinearCases = [
   ...ALL_VALUES.map(x => bitLinearCase(AWKWARD_SHAPE, x, 'random', 0.02)),
   ...ALL_CODES.map(codes => bitLinearCase(AWKWARD_SHAPE, 'normal', codes, 0.02)),
   ...[1e-5, 1, 1e6, 1e-20, 1e20].map(scale => bitLinearCase(AWKWARD_SHAPE, 'normal', 'random', scale)),
+  ...TIED_ROWS.map((row, i) =>
+    opCase('bitLinear', `T=1 K=9 N=9 tied root ${i + 1}`, random => [
+      row,
+      { matrix: matrix(random, { T: 1, K: 9, N: 9 }, 'random', 1), inNorm: ONES_OF_NINE },
+    ]),
+  ),
 ]
 
 /** Widths of the recurrent state; its sequences are longer than those of matrices. */
@@ -189,6 +249,15 @@ const mlgruOutputCases = [
       1e-6,
     ]),
   ),
+  ...TIED_ROWS.map((row, i) =>
+    opCase('mlgruOutput', `T=1 E=9 g tied root ${i + 1}`, () => [row, ONES_OF_NINE, ONES_OF_NINE, 1e-6]),
+  ),
+  opCase('mlgruOutput', 'T=1 E=3 h denormal, norm 1e15', () => [
+    new Float32Array(3).fill(1),
+    new Float32Array(3).fill(1e-39),
+    new Float32Array(3).fill(1e15),
+    1e-6,
+  ]),
   ...ALL_VALUES.map(kind =>
     opCase('mlgruOutput', `T=2 E=63 h ${kind}`, random => [
       floats(random, 126, 'normal'),
@@ -203,6 +272,8 @@ const gluCases = [
   ...ROW_SHAPES.map(({ T, K }) =>
     opCase('glu', `T=${T} I=${K} normal`, random => [floats(random, 2 * T * K, 'normal'), K]),
   ),
+  opCase('glu', 'T=1 I=2 gate denormal, up 2^60', () => [Float32Array.of(1e-39, -1e-39, 2 ** 60, 2 ** 60), 2]),
+  opCase('glu', 'T=1 I=1 gate denormal, up beyond, 1e38', () => [Float32Array.of(1e-39, 1e38), 1]),
   ...ALL_VALUES.map(kind => opCase('glu', `T=2 I=63 ${kind}`, random => [floats(random, 252, kind), 63])),
 ]
 

@@ -1,6 +1,7 @@
 /** The scripted device (engine/conformance/scripted-device.ts) with a model file around it, and ways to look into states. */
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import type { ModelConfig } from '../../engine/model/config.ts'
+import { blockNames } from '../../engine/model/tensor-names.ts'
 import { randomModel } from './random-model.ts'
 import { BOS, END, EOS, TINY_CHAT_TEMPLATE, TINY_TOKENIZER_JSON, TINY_VOCABULARY_SIZE } from './tiny-tokenizer.ts'
 
@@ -23,9 +24,18 @@ export const SCRIPTED_CONFIG: Partial<ModelConfig> = {
 export const scriptedModelFile = (
   changes: { seed?: number; chatTemplate?: null; tokenizerJson?: string | null } = {},
 ): GgufModel => ({
-  ...randomModel({ seed: changes.seed ?? 1, config: SCRIPTED_CONFIG }),
+  ...withLargeStates(randomModel({ seed: changes.seed ?? 1, config: SCRIPTED_CONFIG })),
   tokenizerJson: changes.tokenizerJson === undefined ? TINY_TOKENIZER_JSON : changes.tokenizerJson,
   chatTemplate: changes.chatTemplate === null ? null : TINY_CHAT_TEMPLATE,
+})
+
+/** The scripted device keeps token ids in its state: the model's weights must allow numbers of that size. */
+const withLargeStates = (model: GgufModel): GgufModel => ({
+  ...model,
+  readTensor: async (name, ...part) =>
+    name === blockNames(0).mlgruI.scale
+      ? new Uint8Array(Float32Array.of(1e6).buffer)
+      : await model.readTensor(name, ...part),
 })
 
 /** Wants these tokens once the state has read `promptTokens`, and the end of the turn after them. */

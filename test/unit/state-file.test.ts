@@ -175,11 +175,13 @@ describe("a model's identity", () => {
       },
     }
     const model = await loadModel(counted, createScriptedBackend(), nodeEngineHost)
-    expect(reads).toBe(0)
+    // What the numeric domain is checked with, and no more.
+    const afterLoad = reads
+    expect(afterLoad).toBeLessThan(file.tensors().length)
     const session = model.createSession()
     const state = await session.serialize()
     const afterFirst = reads
-    expect(afterFirst).toBeGreaterThan(0)
+    expect(afterFirst - afterLoad).toBeGreaterThanOrEqual(file.tensors().length)
     await model.importSession(state)
     await session.serialize()
     expect(reads).toBe(afterFirst)

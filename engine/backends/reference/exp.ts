@@ -13,6 +13,9 @@
  * Relative error against the true value is below 1e-7 for |x| <= 87. Coefficients: Cephes expf (S. Moshier).
  * `Math.fround` after every operation on float32 operands gives exactly the float32 result.
  */
+import type { Arithmetic } from './arithmetic.ts'
+
+type Round = Arithmetic['round']
 const fround = Math.fround
 
 export const EXP_LIMIT = 87
@@ -34,22 +37,22 @@ const ROUNDING = 12582912
 export const roundHalfEven = (x: number): number => fround(fround(x + ROUNDING) - ROUNDING)
 
 /** e^x in float32 for a float32 x; saturates beyond |x| = 87. */
-export function exp(x: number): number {
+export function exp(x: number, round: Round = fround): number {
   const limited = Math.min(Math.max(x, -EXP_LIMIT), EXP_LIMIT)
-  const n = roundHalfEven(fround(limited * LOG2_E))
-  const r = fround(fround(limited - fround(n * LN2_HIGH)) - fround(n * LN2_LOW))
+  const n = roundHalfEven(round(limited * LOG2_E))
+  const r = round(round(limited - round(n * LN2_HIGH)) - round(n * LN2_LOW))
   let p = P0
-  p = fround(fround(p * r) + P1)
-  p = fround(fround(p * r) + P2)
-  p = fround(fround(p * r) + P3)
-  p = fround(fround(p * r) + P4)
-  p = fround(fround(p * r) + P5)
-  const e = fround(fround(fround(p * fround(r * r)) + r) + 1)
-  return fround(e * 2 ** n)
+  p = round(round(p * r) + P1)
+  p = round(round(p * r) + P2)
+  p = round(round(p * r) + P3)
+  p = round(round(p * r) + P4)
+  p = round(round(p * r) + P5)
+  const e = round(round(round(p * round(r * r)) + r) + 1)
+  return round(e * 2 ** n)
 }
 
 /** 1 / (1 + exp(-x)) in float32; from 1.6e-38 to 1, never a denormal. */
-export const sigmoid = (x: number): number => fround(1 / fround(1 + exp(-x)))
+export const sigmoid = (x: number, round: Round = fround): number => round(1 / round(1 + exp(-x, round)))
 
 /** x * sigmoid(x) in float32. */
-export const silu = (x: number): number => fround(x * sigmoid(x))
+export const silu = (x: number, round: Round = fround): number => round(x * sigmoid(x, round))

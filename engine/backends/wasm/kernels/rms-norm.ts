@@ -1,7 +1,7 @@
 /**
  * RMSNorm of one row. The sum of squares is in float64, where squares of float32 are exact, as eight sums of every
- * eighth element: one running sum would wait for each addition. All kernel variants add in this order; it differs from
- * the reference's single sum by float64 rounding only.
+ * eighth element: one running sum would wait for each addition. This order is the definition's; all kernel variants and
+ * the reference add in it.
  */
 
 /** Sum of x[k]^2, x f32 [n]. */
@@ -144,7 +144,8 @@ export function weightRow(x: usize, n: i32, weight: usize, out: usize, floor: f3
       const b = f32x4.mul(v128.load(x + at, 16), v128.load(weight + at, 16))
       v128.store(out + at, a)
       v128.store(out + at, b, 16)
-      // pmax is one instruction, max several; they differ for NaN and signs of zero only.
+      // pmax is one instruction, max several. They differ for NaN, which no model of the numeric domain can make here, and
+      // for signs of zero, which |x| has not.
       m0 = f32x4.pmax(m0, f32x4.abs(a))
       m1 = f32x4.pmax(m1, f32x4.abs(b))
     }
