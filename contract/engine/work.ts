@@ -52,6 +52,8 @@ export const workPart = {
           cases: count,
           /** Of what went wrong, a sentence each; empty: passed. */
           failures: v.array(v.string()),
+          /** Why nothing was tried, in a few words; null: it was. */
+          skipped: v.nullable(v.string()),
         }),
         v.object({ kind: v.literal('done'), passed: v.boolean() }),
       ]),

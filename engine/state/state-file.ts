@@ -2,7 +2,7 @@
  * The state file: one conversation's recurrent state and all that a session needs to go on, as bytes. The layout is in
  * docs/state-format.md. Read as hostile input: every size is checked against what the model needs before anything is
  * copied, and a file that does not fit or is damaged is refused whole. It holds the conversation's text: private data.
- * It does not encrypt, and does not convert between models, tokenizers or numeric modes.
+ * It does not encrypt, and does not convert between models or tokenizers; it keeps the numeric mode that a state was made in.
  */
 import * as v from 'valibot'
 import { NUMERIC_MODES, type PortableState } from '../backends/backend.ts'

@@ -31,7 +31,10 @@ export function defineSelfTest(program: Command, run: (options: SelfTestOptions)
     .summary('check a backend on this machine')
     .description('Holds what computes on this machine against the reference implementation.')
   addModelOptions(command)
-    .option('--json', 'one JSON object on stdout: {passed, backend, checks: [{name, cases, failures}], durationMs}')
+    .option(
+      '--json',
+      'one JSON object on stdout: {passed, backend, checks: [{name, cases, failures, skipped}], durationMs}',
+    )
     .addHelpText('after', EXAMPLES)
     .action((options: SelfTestOptions) => run(options))
 }
@@ -65,7 +68,7 @@ export async function selfTest(options: SelfTestOptions, context: CommandContext
       writeJson(terminal, {
         passed,
         backend,
-        checks: checks.map(({ name, cases, failures }) => ({ name, cases, failures })),
+        checks: checks.map(({ name, cases, failures, skipped }) => ({ name, cases, failures, skipped })),
         durationMs,
       })
     } else {
@@ -81,8 +84,8 @@ export async function selfTest(options: SelfTestOptions, context: CommandContext
   }
 }
 
-function verdict({ cases, failures }: Check): string {
-  if (cases === 0) return 'skipped'
+function verdict({ cases, failures, skipped }: Check): string {
+  if (skipped !== null) return `skipped: ${skipped}`
   if (failures.length === 0) return cases > 1 ? `equal in ${cases} cases` : 'passed'
   return cases > 1 ? `${failures.length} of ${cases} cases differ` : 'failed'
 }

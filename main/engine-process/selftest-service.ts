@@ -26,9 +26,7 @@ export async function runSelfTest(
       emit({ kind: 'backend', backend: backend.info })
       const passed = await runChecks(backend, file, {
         onProgress: (stage, fraction) => emit({ kind: 'progress', stage, fraction: Math.min(1, fraction) }),
-        onCheck: ({ name, cases, failures, skipped }) => {
-          emit({ kind: 'check', name: skipped === undefined ? name : `${name} (skipped: ${skipped})`, cases, failures })
-        },
+        onCheck: check => emit({ kind: 'check', ...check }),
         yieldToHost: nodeEngineHost.yieldToHost,
         signal,
       })
