@@ -224,6 +224,38 @@ describe('a loaded model', () => {
     expect(disposed).toEqual(['gpu', 'cpu'])
   })
 
+  it('is at its end when the CPU cannot take it either: that is told, and everything is freed', async () => {
+    const { gpu, cpu, makers, disposed } = rig()
+    gpu.next = reply(2, [...LINE, END])
+    cpu.load = async () => {
+      throw new EngineError('out-of-memory', 'There is not enough memory for this model.')
+    }
+    const { model: loaded, dispose } = await loadChosen(model, { backend: 'webgpu' }, LOAD, makers)
+    const events: string[] = []
+    loaded.onEvent(event => events.push(event.kind === 'failed' ? `failed: ${event.error.message}` : event.kind))
+    const session = loaded.createSession()
+    const input = { kind: 'text', text: 'x', parseSpecial: false } as const
+    await session.generate(input, { maxTokens: 3 }, { onEvent: () => {} })
+    gpu.deviceFailure = new EngineError('device-lost', 'The GPU was lost.')
+    await expect(session.serialize()).rejects.toMatchObject({ code: 'device-lost' })
+    expect(events).toEqual([
+      'moving',
+      'failed: The GPU was lost. The model cannot go on elsewhere: There is not enough memory for this model.',
+    ])
+    await dispose()
+    expect([...new Set(disposed)].sort()).toEqual(['cpu', 'gpu'])
+  })
+
+  it('on the last candidate moves to the first', async () => {
+    const { cpu, makers } = rig()
+    Object.assign(cpu, { info: { ...cpu.info, name: 'reference' } })
+    const { model: loaded, moveTo, dispose } = await loadChosen(model, { backend: 'reference' }, LOAD, makers)
+    expect(loaded.backend.name).toBe('reference')
+    await moveTo({ backend: 'auto' })
+    expect(loaded.backend.name).toBe('webgpu')
+    await dispose()
+  })
+
   it('moves to the other backend on request', async () => {
     const { makers, disposed } = rig()
     const { model: loaded, moveTo, dispose } = await loadChosen(model, { backend: 'wasm' }, LOAD, makers)
