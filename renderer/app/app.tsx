@@ -63,6 +63,14 @@ export function App() {
     showShortcuts: () => setShowShortcuts(true),
     closeDrawer: regions.drawer === null ? null : regions.closeDrawer,
   })
+  // The focus was in the drawer: it goes back to what opened it, unless the choice there led elsewhere.
+  const drawerBefore = useRef(regions.drawer)
+  useEffect(() => {
+    const before = drawerBefore.current
+    drawerBefore.current = regions.drawer
+    if (before === null || regions.drawer !== null || document.activeElement !== document.body) return
+    document.querySelector<HTMLElement>(`[data-toggles="${before}"]`)?.focus()
+  }, [regions.drawer])
   // Whoever opens a chat wants to write in it.
   useEffect(() => {
     let before = chats.state.getState().currentId
@@ -76,11 +84,15 @@ export function App() {
   return (
     <div className="app" data-chats={regions.isOpen.chats} data-instruments={regions.isOpen.instruments}>
       {/* biome-ignore lint/a11y/useValidAnchor: it leads to a place on this page */}
-      <a className="skip-link" href="#composer" onClick={skipToComposer}>
+      <a className="skip-link" href="#composer" onClick={skipToComposer} inert={regions.drawer !== null}>
         {strings.app.skipToComposer}
       </a>
       {regions.isOpen.chats ? (
-        <ChatList onPick={regions.closeDrawer} onClose={regions.drawer === 'chats' ? regions.closeDrawer : null} />
+        <ChatList
+          onPick={regions.closeDrawer}
+          onClose={regions.drawer === 'chats' ? regions.closeDrawer : null}
+          inert={regions.drawer === 'instruments'}
+        />
       ) : null}
       <div className="centre" inert={regions.drawer !== null}>
         <Header isOpen={regions.isOpen} onToggle={regions.toggle} onShowShortcuts={() => setShowShortcuts(true)} />

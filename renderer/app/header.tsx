@@ -1,4 +1,5 @@
 import { nextTheme } from '../stores/preferences.ts'
+import { shownTitle } from '../ui/chat-title.ts'
 import { IconButton } from '../ui/icon-button.tsx'
 import type { Region } from './app.tsx'
 import { useChats, useConnection, useEngine, usePreferences, useStores } from './stores.ts'
@@ -19,9 +20,7 @@ export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
   const title = useChats(state =>
     state.currentId === null
       ? strings.header.newChatTitle
-      : state.chat?.title ||
-        state.summaries?.find(summary => summary.id === state.currentId)?.title ||
-        strings.chats.untitled,
+      : shownTitle(state.chat?.title || state.summaries?.find(summary => summary.id === state.currentId)?.title || ''),
   )
   const words = strings.header
   return (
@@ -30,6 +29,7 @@ export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
         icon="chats"
         label={isOpen.chats ? words.hideChats : words.showChats}
         aria-expanded={isOpen.chats}
+        data-toggles="chats"
         onClick={() => onToggle('chats')}
       />
       {isOpen.chats ? null : <IconButton icon="plus" label={strings.chats.newChat} onClick={() => chats.newChat()} />}
@@ -47,6 +47,7 @@ export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
         icon="instruments"
         label={isOpen.instruments ? words.hideInstruments : words.showInstruments}
         aria-expanded={isOpen.instruments}
+        data-toggles="instruments"
         onClick={() => onToggle('instruments')}
       />
     </header>

@@ -2,12 +2,18 @@
 import './theme.css'
 import './layout.css'
 import '../ui/ui.css'
-import '../features/chat/chat.css'
+import '../features/chat/chat-list.css'
+import '../features/chat/conversation.css'
+import '../features/chat/prose.css'
+import '../features/chat/empty.css'
+import '../features/chat/composer.css'
 import '../features/engine/engine.css'
 import '../features/telemetry/telemetry.css'
+import './media.css'
 import { createRoot } from 'react-dom/client'
 import { createFrameSchedule } from '../stores/frame.ts'
 import type { Memo } from '../stores/preferences.ts'
+import { followAddress, followTitle } from './address.ts'
 import { App } from './app.tsx'
 import { CrashBoundary } from './crash-boundary.tsx'
 import { dial } from './dial.ts'
@@ -37,6 +43,10 @@ const showTheme = (theme: 'system' | 'light' | 'dark') => {
 showTheme(stores.preferences.getState().theme)
 stores.preferences.subscribe(({ theme }) => showTheme(theme))
 
+followAddress(stores.chats, window)
+followTitle(stores.chats, stores.connection, title => {
+  document.title = title
+})
 stores.engine.start()
 stores.connection.state.subscribe(({ phase }) => {
   if (phase === 'open') stores.chats.refresh()

@@ -1,7 +1,10 @@
 /** The window's keys. Nothing here deletes, and plain letters act only outside of text fields. */
 import { useEffect, useRef } from 'react'
+import { scrollConversation, selectConversation } from '../features/chat/scroll-keys.ts'
 import { type ChatsStore, isReplying } from '../stores/chats.ts'
+import { announce } from '../ui/announce.ts'
 import { copyText } from '../ui/copy.tsx'
+import { isOfInputMethod } from '../ui/input-method.ts'
 import type { Region } from './app.tsx'
 import { strings } from './strings.ts'
 
@@ -37,9 +40,12 @@ export function useShortcuts(targets: ShortcutTargets): void {
   latest.current = targets
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
-      if (event.defaultPrevented || event.isComposing || document.querySelector('dialog[open]') !== null) return
+      if (event.defaultPrevented || isOfInputMethod(event) || document.querySelector('dialog[open]') !== null) return
       const action = find(event, latest.current)
-      if (action === null) return
+      if (action === null) {
+        if (scrollsConversation(event) && scrollConversation(event.key)) event.preventDefault()
+        return
+      }
       event.preventDefault()
       action()
     }
@@ -64,10 +70,22 @@ function find(event: KeyboardEvent, targets: ShortcutTargets): (() => void) | nu
   if (mod && !event.shiftKey && key === 'j') return () => targets.toggle('instruments')
   if (event.altKey && !mod && key === 'arrowup') return () => step(chats, -1)
   if (event.altKey && !mod && key === 'arrowdown') return () => step(chats, 1)
-  if (mod || event.altKey || isTextField(event.target)) return null
+  if (isTextField(event.target)) return null
+  if (mod && !event.shiftKey && !event.altKey && key === 'a') return document.querySelector('.messages') && selectAll
+  if (mod || event.altKey) return null
   if (key === '/') return targets.focusComposer
   if (key === '?') return targets.showShortcuts
   return null
+}
+
+const selectAll = () => void selectConversation()
+
+/** Keys that nothing has: those on the page itself, and whole pages from a message box without text. */
+function scrollsConversation({ target, key, ctrlKey, metaKey, altKey, shiftKey }: KeyboardEvent): boolean {
+  if (ctrlKey || metaKey || altKey || shiftKey) return false
+  if (target === document.body) return true
+  const isPage = key === 'PageUp' || key === 'PageDown'
+  return isPage && target instanceof HTMLTextAreaElement && target.value === ''
 }
 
 const newChat = (targets: ShortcutTargets) => () => {
@@ -77,7 +95,11 @@ const newChat = (targets: ShortcutTargets) => () => {
 
 async function copyLastReply(chats: ChatsStore): Promise<void> {
   const reply = chats.state.getState().chat?.messages.findLast(message => message.role === 'assistant')
-  if (reply !== undefined) await copyText(reply.content)
+  if (reply === undefined || reply.content === '') return announce(strings.announce.nothingToCopy)
+  // The button answers to the eye as well; while the reply grows there is none.
+  const button = [...document.querySelectorAll<HTMLButtonElement>('[data-copies="reply"]')].at(-1)
+  if (button?.closest('.reply')?.getAttribute('data-message') === reply.id) return button.click()
+  announce((await copyText(reply.content)) ? strings.reply.copied : strings.reply.copyFailed)
 }
 
 function step(chats: ChatsStore, by: -1 | 1): void {

@@ -4,11 +4,19 @@
 const number = new Intl.NumberFormat('en')
 const plural = (n: number, one: string, many: string) => `${number.format(n)} ${n === 1 ? one : many}`
 
+/** Two digits: an estimate says no more. */
+const roundTo2 = (n: number) => Number(n.toPrecision(2))
+
 export const strings = {
   app: {
     name: 'Tern',
     tagline: 'A language model that runs on this computer, offline.',
     skipToComposer: 'Skip to the message box',
+  },
+
+  tab: {
+    lost: 'Not connected · ',
+    replying: '… ',
   },
 
   header: {
@@ -34,6 +42,9 @@ export const strings = {
     removed: (title: string) => `Deleted “${title}”.`,
     removedElsewhere: (title: string) => `“${title}” was deleted in another window.`,
     undo: 'Undo',
+    dismissRemoved: 'Dismiss',
+    replying: 'A reply is being written',
+    removeWhenLost: 'Not connected: nothing can be deleted now.',
     today: 'Today',
     earlier: 'Earlier',
   },
@@ -45,10 +56,17 @@ export const strings = {
     replied: 'Tern replied',
     jumpToLatest: 'Jump to latest',
     opening: 'Opening the chat',
+    notFetched: 'This chat has not been fetched yet. It opens when Tern’s background process answers.',
+    gone: 'Tern does not have this chat any more. This window holds its text until it is closed or reloaded.',
+    messages: 'Messages',
+    version: (at: number, of: number) => `Version ${at} of ${of}`,
+    versionBefore: 'Version before',
+    versionAfter: 'Version after',
     waitingForEngine: 'Waiting for the engine',
     thinking: 'Reading your message',
     prefill: (done: number, total: number) => `Reading ${number.format(done)} of ${plural(total, 'token', 'tokens')}`,
     prefillLabel: 'Reading the prompt',
+    timeLeft: (duration: string) => `about ${duration} left`,
     showAll: 'Show all',
     showLess: 'Show less',
   },
@@ -78,6 +96,13 @@ export const strings = {
     send: 'Send',
     stop: 'Stop',
     hint: 'Enter sends, Shift+Enter starts a new line',
+    /** Enter was pressed, and nothing can be sent. */
+    busy: 'A reply is being written: Esc stops it, or wait for its end. Your message stays here.',
+    busyHint: 'Esc stops the reply',
+    cost: (tokens: number, duration: string | null) =>
+      `About ${plural(roundTo2(tokens), 'token', 'tokens')}${duration === null ? '' : `, about ${duration} to read`}.`,
+    beyondTraining: (tokens: number) =>
+      `The model was trained on texts of ${plural(tokens, 'token', 'tokens')}: it may lose the thread.`,
     disclaimer: 'Small model: check its facts and sums.',
     /** Sending works, the reply comes later. */
     waits: {
@@ -89,6 +114,7 @@ export const strings = {
       connecting: 'Connecting.',
       lost: 'Not connected. You can go on writing.',
       failed: 'No model is loaded. See the message above.',
+      gone: 'This chat is not kept any more. Start a new one to go on.',
       tooLong: 'This message is too long to send: the limit is one million characters.',
     },
   },
@@ -123,13 +149,15 @@ export const strings = {
     actual: 'Found',
     remedy: 'What to do',
     code: 'Code',
+    copyDetails: 'Copy details',
   },
 
   connection: {
-    lost: 'Tern’s background process does not answer. Reconnecting by itself; nothing you wrote here is lost.',
+    lost: 'Tern’s background process does not answer. Reconnecting by itself; what this window has fetched stays readable.',
     lostLong:
       'Still no answer. If you closed Tern in the terminal, start it again with npm start and open the address it prints.',
     retryNow: 'Reconnect now',
+    copyChat: 'Copy this chat',
   },
 
   failure: {
@@ -188,11 +216,13 @@ export const strings = {
     copyCode: 'Copy code',
     image: (alt: string) => (alt === '' ? '[image left out]' : `[image left out: ${alt}]`),
     table: 'Table',
+    done: 'Done',
+    toDo: 'To do',
   },
 
   crash: {
     heading: 'This window ran into an error',
-    body: 'Your chats are safe: they are kept outside this window. Reload it to go on.',
+    body: 'Chats are kept by Tern’s background process, outside this window. Reload it to go on.',
     reload: 'Reload',
   },
 
@@ -203,5 +233,6 @@ export const strings = {
     replyInterrupted: 'The engine stopped in mid-reply. The text so far is kept.',
     replyFailed: 'The reply failed.',
     ready: (modelName: string) => `${modelName} is ready.`,
+    nothingToCopy: 'There is no reply to copy.',
   },
 } as const

@@ -22,9 +22,11 @@ interface CopyButtonProps {
   className?: string
   /** Without words, for tight places. */
   iconOnly?: boolean
+  /** What it copies, for the shortcut that presses it. */
+  copies?: 'reply'
 }
 
-export function CopyButton({ label, text, className = 'quiet-button', iconOnly = false }: CopyButtonProps) {
+export function CopyButton({ label, text, className = 'quiet-button', iconOnly = false, copies }: CopyButtonProps) {
   const [answer, setAnswer] = useState<'copied' | 'failed' | null>(null)
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined)
   useEffect(() => () => clearTimeout(timer.current), [])
@@ -36,7 +38,14 @@ export function CopyButton({ label, text, className = 'quiet-button', iconOnly =
   }
   const words = answer === 'copied' ? strings.reply.copied : answer === 'failed' ? strings.reply.copyFailed : label
   return (
-    <button type="button" className={className} onClick={copy} aria-label={iconOnly ? words : undefined} title={label}>
+    <button
+      type="button"
+      className={className}
+      onClick={copy}
+      data-copies={copies}
+      aria-label={iconOnly ? words : undefined}
+      title={label}
+    >
       <Icon name={answer === 'copied' ? 'check' : 'copy'} />
       {iconOnly ? null : <span aria-live="polite">{words}</span>}
     </button>

@@ -2,6 +2,7 @@
 import type { ReactNode } from 'react'
 import type { TernErrorData } from '../../contract/errors.ts'
 import { strings } from '../app/strings.ts'
+import { CopyButton } from './copy.tsx'
 import { Icon } from './icons.tsx'
 
 interface ErrorNoticeProps {
@@ -27,10 +28,25 @@ export function ErrorNotice({ heading, error, quiet = false, children }: ErrorNo
           {error.remedy === undefined ? null : <Row name={words.remedy} value={error.remedy} />}
           <Row name={words.code} value={error.code} />
         </dl>
-        {children === undefined ? null : <div className="error-notice-actions">{children}</div>}
+        <div className="error-notice-actions">
+          {children}
+          <CopyButton label={words.copyDetails} text={() => detailsOf(error)} />
+        </div>
       </div>
     </div>
   )
+}
+
+/** For a report: everything that is known, a line each. */
+const detailsOf = ({ code, message, expected, actual, remedy }: TernErrorData): string => {
+  const words = strings.engine
+  const rows = [
+    [words.expected, expected],
+    [words.actual, actual],
+    [words.remedy, remedy],
+    [words.code, code],
+  ]
+  return [message, ...rows.flatMap(([name, value]) => (value === undefined ? [] : [`${name}: ${value}`]))].join('\n')
 }
 
 function Row({ name, value }: { name: string; value: string }) {

@@ -8,9 +8,9 @@ interface IconButtonProps extends ButtonHTMLAttributes<HTMLButtonElement> {
 }
 
 /** A square button that is only an icon. */
-export function IconButton({ icon, label, className = '', ...props }: IconButtonProps) {
+export function IconButton({ icon, label, title = label, className = '', ...props }: IconButtonProps) {
   return (
-    <button type="button" className={`icon-button ${className}`} aria-label={label} title={label} {...props}>
+    <button type="button" className={`icon-button ${className}`} aria-label={label} title={title} {...props}>
       <Icon name={icon} />
     </button>
   )

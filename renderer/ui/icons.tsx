@@ -9,6 +9,8 @@ const PATHS = {
   again: 'M12.8 6.2A5 5 0 1 0 13 9.4M13 3v3.4H9.6',
   continue: 'M3 8h8.5M8.2 4.4 11.8 8l-3.6 3.6M13.5 3.5v9',
   remove: 'M3 4.5h10M6.5 4.5V3h3v1.5M4.5 4.5 5 13h6l.5-8.5',
+  before: 'M9.5 3.5 5 8l4.5 4.5',
+  after: 'M6.5 3.5 11 8l-4.5 4.5',
   down: 'M8 3v9.5M3.8 8.4 8 12.6l4.2-4.2',
   chats: 'M2.5 3.5h11v9h-11zM6 3.5v9',
   instruments: 'M2.5 3.5h11v9h-11zM10 3.5v9',

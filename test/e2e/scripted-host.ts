@@ -99,6 +99,8 @@ export interface ScriptedHost {
 
 export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promise<ScriptedHost> {
   const chats = new Map<string, Chat>()
+  /** Messages that are not shown now. */
+  const versions = new Map<string, ChatMessage>()
   const statusChannel = new Channel<EngineStatus>()
   const chatChannel = new Channel<{ chatId: string; event: ChatEvent }>()
   const listChannel = new Channel<ChatSummariesEvent>()
@@ -235,7 +237,15 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
           put(chat, newMessage('user', text))
           void play(chat, newMessage('assistant', ''))
         },
-        'chat.select': () => {},
+        'chat.select': ({ chatId, messageId }) => {
+          const chat = chatOf(chatId)
+          const version = versions.get(messageId)!
+          const at = chat.messages.findIndex(message => message.versions.includes(messageId))
+          const { versions: all } = chat.messages[at]
+          versions.set(chat.messages[at].id, chat.messages[at])
+          chat.messages[at] = { ...version, versions: all }
+          tellWhole(chat)
+        },
         'chat.send': ({ chatId, text }) => {
           const chat = chatOf(chatId)
           if (chat.title === '') chat.title = text.slice(0, 48)
@@ -245,8 +255,10 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
         'chat.stop': () => running?.end('stopped'),
         'chat.regenerate': ({ chatId }) => {
           const chat = chatOf(chatId)
-          chat.messages.pop()
-          void play(chat, newMessage('assistant', ''))
+          const before = chat.messages.pop()!
+          versions.set(before.id, before)
+          const reply = newMessage('assistant', '')
+          void play(chat, { ...reply, versions: [...before.versions, reply.id] })
         },
         'chat.continue': ({ chatId }) => {
           const chat = chatOf(chatId)

@@ -85,7 +85,7 @@ describe.skipIf(noChromiumReason !== null)(
       await screenshot(page, 'empty-dark')
       await page.getByRole('button', { name: 'Why do cats purr?' }).click()
       await replyWith('complete')
-      expect(await page.locator('.question').innerText()).toBe('Why do cats purr?')
+      expect(await page.locator('.question-text').innerText()).toBe('Why do cats purr?')
       expect(await lastReply().innerText()).toContain('OK.')
     })
 
@@ -251,7 +251,7 @@ describe.skipIf(noChromiumReason !== null)(
       await page.addInitScript(() => {
         const connect = () => {
           const { port1, port2 } = new MessageChannel()
-          const socket = new WebSocket(`${location.href.replace('http', 'ws')}rpc`)
+          const socket = new WebSocket(`${location.origin.replace('http', 'ws')}${location.pathname}rpc`)
           socket.onopen = () => {
             port1.onmessage = event => socket.send(JSON.stringify(event.data))
             socket.onmessage = event => port1.postMessage(JSON.parse(event.data))

@@ -1,12 +1,14 @@
 /** Says to screen readers what happened to a reply and to the engine: once each, never each token. */
-import { useEffect, useState } from 'react'
+import { useEffect } from 'react'
+import { useStore } from 'zustand'
 import type { ChatMessage } from '../../../contract/app/chats.ts'
 import { useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
+import { announce, announcement } from '../../ui/announce.ts'
 
 export function Announcer() {
   const { chats, engine } = useStores()
-  const [words, setWords] = useState('')
+  const { words, serial } = useStore(announcement)
 
   useEffect(() => {
     let before = lastReply(chats.state.getState().chat?.messages)
@@ -14,7 +16,7 @@ export function Announcer() {
       const now = lastReply(chat?.messages)
       const sameReply = now?.id === before?.id
       if (now !== undefined && now.status !== before?.status && (sameReply || now.status === 'pending'))
-        setWords(wordsFor(now))
+        announce(wordsFor(now))
       before = now
     })
   }, [chats])
@@ -22,14 +24,15 @@ export function Announcer() {
   useEffect(() => {
     let before = engine.state.getState().status?.phase
     return engine.state.subscribe(({ status }) => {
-      if (status?.phase === 'ready' && before !== 'ready') setWords(strings.announce.ready(status.loaded.model.name))
+      if (status?.phase === 'ready' && before !== 'ready') announce(strings.announce.ready(status.loaded.model.name))
       before = status?.phase
     })
   }, [engine])
 
   return (
     <p className="for-screen-readers" role="status">
-      {words}
+      {/* A new element each time: the same words again are news. */}
+      <span key={serial}>{words}</span>
     </p>
   )
 }

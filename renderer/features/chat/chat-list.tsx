@@ -1,18 +1,30 @@
 /** The chats of this host, newest first, with a delete that can be undone. */
+
+import { useEffect, useRef } from 'react'
 import type { ChatSummary } from '../../../contract/app/chats.ts'
-import { useChats, useEngine, useStores } from '../../app/stores.ts'
+import { useChats, useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
+import { shownTitle } from '../../ui/chat-title.ts'
 import { IconButton } from '../../ui/icon-button.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { Mark } from '../../ui/mark.tsx'
+import { focusComposer } from './focus-composer.ts'
 
-/** `onPick` is called when a chat was chosen: a drawer closes then. `onClose` is given while the region is a drawer. */
-export function ChatList({ onPick, onClose }: { onPick(): void; onClose: (() => void) | null }) {
+interface ChatListProps {
+  /** Called when a chat was chosen: a drawer closes then. */
+  onPick(): void
+  /** Given while the region is a drawer. */
+  onClose: (() => void) | null
+  /** Another drawer covers it. */
+  inert: boolean
+}
+
+export function ChatList({ onPick, onClose, inert }: ChatListProps) {
   const { chats } = useStores()
   const isNew = useChats(state => state.currentId === null)
   const version = useEngine(state => state.info?.version ?? null)
   return (
-    <aside className="chats" aria-label={strings.chats.region}>
+    <aside className="chats" aria-label={strings.chats.region} inert={inert}>
       <div className="chats-head">
         <p className="wordmark">
           <Mark />
@@ -72,9 +84,19 @@ function Summaries({ onPick }: { onPick(): void }) {
 function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) {
   const { chats } = useStores()
   const isCurrent = useChats(state => state.currentId === summary.id)
-  const title = summary.title || strings.chats.untitled
+  const lost = useConnection(state => state.phase !== 'open')
+  const item = useRef<HTMLLIElement>(null)
+  const title = shownTitle(summary.title)
+  useEffect(() => {
+    if (isCurrent) item.current?.scrollIntoView({ block: 'nearest' })
+  }, [isCurrent])
+  const remove = () => {
+    // The button goes with its row: the focus goes to the next one.
+    if (item.current?.contains(document.activeElement)) rowBeside(item.current)?.focus()
+    void chats.remove(summary.id)
+  }
   return (
-    <li className="chats-item" data-current={isCurrent}>
+    <li className="chats-item" data-current={isCurrent} ref={item}>
       <button
         type="button"
         className="chats-open"
@@ -87,23 +109,59 @@ function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) 
       >
         {title}
       </button>
-      <IconButton icon="remove" label={strings.chats.remove(title)} onClick={() => void chats.remove(summary.id)} />
+      {summary.isReplying ? (
+        <span className="chats-replying pulse" role="img" aria-label={strings.chats.replying} />
+      ) : null}
+      <IconButton
+        icon="remove"
+        label={strings.chats.remove(title)}
+        title={lost ? strings.chats.removeWhenLost : undefined}
+        disabled={lost}
+        onClick={remove}
+      />
     </li>
   )
+}
+
+/** What to press next when this row is gone: the row below, else the one above, else a new chat. */
+function rowBeside(row: HTMLElement): HTMLElement | null {
+  const rows = [...document.querySelectorAll<HTMLElement>('.chats-open')]
+  const at = rows.findIndex(open => row.contains(open))
+  return rows[at + 1] ?? rows[at - 1] ?? document.querySelector<HTMLElement>('.new-chat-button')
 }
 
 function Removed() {
   const { chats } = useStores()
   const removed = useChats(state => state.removed)
   const words = removed?.isOurs === false ? strings.chats.removedElsewhere : strings.chats.removed
+  const end = (act: () => unknown) => () => {
+    void act()
+    focusComposer()
+  }
+  // When the host lets go of the chat the strip goes, and the focus that it may have had must go on.
+  const hadFocus = useRef(false)
+  useEffect(() => {
+    if (removed === null && hadFocus.current && document.activeElement === document.body) focusComposer()
+    hadFocus.current = false
+  }, [removed])
   return (
-    <div role="status" className="removed-region">
+    <div
+      role="status"
+      className="removed-region"
+      onFocus={() => {
+        hadFocus.current = true
+      }}
+      onBlur={event => {
+        if (event.relatedTarget !== null) hadFocus.current = false
+      }}
+    >
       {removed === null ? null : (
         <p className="removed">
-          <span>{words(removed.title || strings.chats.untitled)}</span>
-          <button type="button" className="link-button" onClick={() => void chats.undoRemove()}>
+          <span>{words(shownTitle(removed.title))}</span>
+          <button type="button" className="link-button" onClick={end(() => chats.undoRemove())}>
             {strings.chats.undo}
           </button>
+          <IconButton icon="close" label={strings.chats.dismissRemoved} onClick={end(() => chats.dismissRemoved())} />
         </p>
       )}
     </div>

@@ -1,10 +1,16 @@
 /** Where the reader writes. It keeps a draft for each chat and says why it cannot send when it cannot. */
-import { type FormEvent, type KeyboardEvent, type RefObject, useEffect } from 'react'
+import { type FormEvent, type KeyboardEvent, type RefObject, useEffect, useState } from 'react'
+import type { ChatMessage } from '../../../contract/app/chats.ts'
 import { useChats, useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { draftOf, isReplying } from '../../stores/chats.ts'
+import { announce } from '../../ui/announce.ts'
 import { Icon } from '../../ui/icons.tsx'
+import { isOfInputMethod } from '../../ui/input-method.ts'
+import { formatDuration } from '../../ui/units.ts'
+import { useMedia } from '../../ui/use-media.ts'
 import { focusComposer } from './focus-composer.ts'
+import { readingCostOf } from './reading-cost.ts'
 
 /** chat.send refuses more. */
 const LONGEST_MESSAGE = 1_000_000
@@ -13,12 +19,30 @@ const LONGEST_MESSAGE = 1_000_000
 function useObstacle(draft: string): string | null {
   const words = strings.composer.disabled
   const connection = useConnection(state => state.phase)
+  const isGone = useChats(state => state.isGone)
   const phase = useEngine(state => state.status?.phase ?? 'starting')
   if (connection === 'lost') return words.lost
   if (connection === 'connecting') return words.connecting
   if (phase === 'failed') return words.failed
+  if (isGone) return words.gone
   return draft.length > LONGEST_MESSAGE ? words.tooLong : null
 }
+
+/** A message below this costs nothing worth a word. */
+const COSTLY_TOKENS = 400
+const COSTLY_MS = 5_000
+
+/** What the draft costs to read, in words; null when that is little. */
+function useCost(draft: string): string | null {
+  const messages = useChats(state => (draft.length < COSTLY_TOKENS ? null : state.chat?.messages)) ?? NO_MESSAGES
+  const trained = useEngine(state => state.lastLoaded?.model.trainingContextLength ?? null)
+  const { tokens, milliseconds } = readingCostOf(draft, messages)
+  if (tokens < COSTLY_TOKENS && (milliseconds ?? 0) < COSTLY_MS) return null
+  const words = strings.composer
+  const cost = words.cost(tokens, milliseconds === null ? null : formatDuration(milliseconds))
+  return trained !== null && tokens > trained ? `${cost} ${words.beyondTraining(trained)}` : cost
+}
+const NO_MESSAGES: readonly ChatMessage[] = []
 
 export function Composer({ inputRef }: { inputRef: RefObject<HTMLTextAreaElement | null> }) {
   const { chats } = useStores()
@@ -28,27 +52,43 @@ export function Composer({ inputRef }: { inputRef: RefObject<HTMLTextAreaElement
   const phase = useEngine(state => state.status?.phase ?? 'starting')
   const isSmall = useEngine(state => (state.lastLoaded?.model.parameterCount ?? Number.POSITIVE_INFINITY) < 300e6)
   const words = strings.composer
+  const cost = useCost(draft)
+  /** Enter has no Shift on a screen's keyboard: it makes lines there, and the button sends. */
+  const isTouch = useMedia('(pointer: coarse)')
+  const [refused, setRefused] = useState(false)
   const note =
     obstacle ??
-    (phase === 'starting' || phase === 'loading' || phase === 'restarting'
-      ? words.waits[phase]
-      : isSmall
-        ? words.disclaimer
-        : '')
+    (replying && refused
+      ? words.busy
+      : phase === 'starting' || phase === 'loading' || phase === 'restarting'
+        ? words.waits[phase]
+        : cost !== null
+          ? cost
+          : isSmall
+            ? words.disclaimer
+            : '')
 
   useEffect(focusComposer, [])
+  useEffect(() => {
+    if (!replying) setRefused(false)
+  }, [replying])
 
   const submit = (event?: FormEvent) => {
     event?.preventDefault()
-    if (obstacle === null && !replying) void chats.send()
+    if (draft.trim() === '') return
+    if (obstacle === null && !replying) {
+      void chats.send()
+      return
+    }
+    setRefused(true)
+    announce(obstacle ?? words.busy)
   }
   const stop = () => {
     void chats.stop()
     focusComposer()
   }
   const onKeyDown = (event: KeyboardEvent) => {
-    // Enter that confirms an input method's word is not an end.
-    if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return
+    if (event.key !== 'Enter' || event.shiftKey || isTouch || isOfInputMethod(event.nativeEvent)) return
     event.preventDefault()
     submit()
   }
@@ -66,6 +106,7 @@ export function Composer({ inputRef }: { inputRef: RefObject<HTMLTextAreaElement
           aria-label={words.label}
           aria-describedby="composer-note"
           spellCheck
+          enterKeyHint={isTouch ? 'enter' : 'send'}
           onChange={event => chats.setDraft(event.target.value)}
           onKeyDown={onKeyDown}
         />
@@ -87,7 +128,7 @@ export function Composer({ inputRef }: { inputRef: RefObject<HTMLTextAreaElement
       </div>
       <p className="composer-note" id="composer-note">
         <span>{note}</span>
-        <span className="composer-hint">{words.hint}</span>
+        <span className="composer-hint">{replying ? words.busyHint : words.hint}</span>
       </p>
     </form>
   )

@@ -1,12 +1,14 @@
 /** The open chat as one column of text, or what stands in its place: empty, opening, engine loading, engine failed. */
 import { useEffect } from 'react'
-import { useChats, useEngine, useStores } from '../../app/stores.ts'
+import { useChats, useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { failureOf, replyOf } from '../../stores/chats.ts'
 import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { EngineFailed, EngineLoading } from '../engine/states.tsx'
+import { CopyChat } from './copy-chat.tsx'
 import { EmptyChat } from './empty.tsx'
+import { focusComposer } from './focus-composer.ts'
 import { useFollow } from './follow.ts'
 import { Message } from './message.tsx'
 
@@ -20,15 +22,23 @@ export function Conversation() {
   // biome-ignore lint/correctness/useExhaustiveDependencies: these two are the occasions
   useEffect(jumpToEnd, [chatId, lastQuestionId, jumpToEnd])
 
+  const jump = () => {
+    jumpToEnd()
+    // The button goes.
+    focusComposer()
+  }
+
   return (
     <div className="conversation">
-      <div className="conversation-scroller" ref={scroller}>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard must reach it */}
+      <section className="conversation-scroller" ref={scroller} aria-label={strings.conversation.messages} tabIndex={0}>
         <div className="conversation-content" ref={content}>
           <Messages />
+          <Gone />
           <Failure />
         </div>
-      </div>
-      <button type="button" className="jump-button" data-shown={!atEnd} tabIndex={atEnd ? -1 : 0} onClick={jumpToEnd}>
+      </section>
+      <button type="button" className="jump-button" data-shown={!atEnd} tabIndex={atEnd ? -1 : 0} onClick={jump}>
         <Icon name="down" />
         {strings.conversation.jumpToLatest}
       </button>
@@ -40,20 +50,23 @@ function Messages() {
   const messages = useChats(state => state.chat?.messages ?? null)
   const isNew = useChats(state => state.currentId === null)
   const reply = useChats(replyOf)
+  const lost = useConnection(state => state.phase === 'lost')
   const phase = useEngine(state => state.status?.phase ?? 'starting')
   const everLoaded = useEngine(state => state.lastLoaded !== null)
 
   if (phase === 'failed' && (messages === null || messages.length === 0)) return <EngineFailed />
   if (isNew || messages?.length === 0)
     return (phase === 'starting' || phase === 'loading') && !everLoaded ? <EngineLoading /> : <EmptyChat />
-  if (messages === null) return <p className="opening">{strings.conversation.opening}</p>
+  if (messages === null)
+    return <p className="opening">{lost ? strings.conversation.notFetched : strings.conversation.opening}</p>
   const last = messages.length - 1
   return (
     <>
       <div className="messages" role="log" aria-live="off" aria-label={strings.conversation.region}>
         {messages.map((message, index) => (
           <Message
-            key={message.id}
+            // All versions of a message share a place: what is pressed in one keeps the focus in the next.
+            key={message.versions[0]}
             message={message}
             isLast={index === last}
             live={reply?.messageId === message.id ? reply : null}
@@ -62,6 +75,18 @@ function Messages() {
       </div>
       {phase === 'failed' ? <EngineFailed /> : null}
     </>
+  )
+}
+
+/** The host lost the chat, and this window has the last copy. */
+function Gone() {
+  const isGone = useChats(state => state.isGone)
+  if (!isGone) return null
+  return (
+    <div className="gone" role="status">
+      <p>{strings.conversation.gone}</p>
+      <CopyChat />
+    </div>
   )
 }
 

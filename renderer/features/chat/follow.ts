@@ -1,6 +1,7 @@
 /**
  * Keeps a scroller at its end while content grows, as long as the reader is there. Whoever scrolls up is left alone:
- * nothing moves under the eyes until they come back or ask for the latest.
+ * nothing moves under the eyes until they come back or ask for the latest. Nothing moves either under a pressed mouse or a
+ * finger, and while something is selected.
  */
 import { type RefObject, useCallback, useEffect, useRef, useState } from 'react'
 
@@ -15,6 +16,11 @@ export interface Follow {
   jumpToEnd(): void
 }
 
+function hasSelectionIn(element: Element | null): boolean {
+  const selection = document.getSelection()
+  return selection !== null && !selection.isCollapsed && element?.contains(selection.anchorNode) === true
+}
+
 export function useFollow(): Follow {
   const scroller = useRef<HTMLDivElement>(null)
   const content = useRef<HTMLDivElement>(null)
@@ -22,6 +28,8 @@ export function useFollow(): Follow {
   const [atEnd, setAtEnd] = useState(true)
 
   const jumpToEnd = useCallback(() => {
+    // Asked for the latest: what was selected holds nothing any more.
+    if (hasSelectionIn(content.current)) document.getSelection()?.removeAllRanges()
     following.current = true
     setAtEnd(true)
     const element = scroller.current
@@ -52,8 +60,15 @@ export function useFollow(): Follow {
     const onKeyDown = ({ key }: KeyboardEvent) => {
       if (key === 'PageUp' || key === 'ArrowUp' || key === 'Home') leave()
     }
+    let pressed = false
+    const onPress = () => {
+      pressed = true
+    }
+    const onRelease = () => {
+      pressed = false
+    }
     const observer = new ResizeObserver(() => {
-      if (following.current) {
+      if (following.current && !pressed && !hasSelectionIn(inner)) {
         element.scrollTop = element.scrollHeight
         lastTop = element.scrollTop
       } else setAtEnd(distance() <= NEAR_PX)
@@ -61,12 +76,20 @@ export function useFollow(): Follow {
     element.addEventListener('scroll', onScroll, { passive: true })
     element.addEventListener('wheel', onWheel, { passive: true })
     element.addEventListener('keydown', onKeyDown)
+    inner.addEventListener('pointerdown', onPress)
+    window.addEventListener('pointerup', onRelease)
+    window.addEventListener('pointercancel', onRelease)
+    window.addEventListener('blur', onRelease)
     observer.observe(inner)
     observer.observe(element)
     return () => {
       element.removeEventListener('scroll', onScroll)
       element.removeEventListener('wheel', onWheel)
       element.removeEventListener('keydown', onKeyDown)
+      inner.removeEventListener('pointerdown', onPress)
+      window.removeEventListener('pointerup', onRelease)
+      window.removeEventListener('pointercancel', onRelease)
+      window.removeEventListener('blur', onRelease)
       observer.disconnect()
     }
   }, [])

@@ -4,9 +4,12 @@
  * app, to http(s) and mailto only. It does no syntax colouring and no mathematics.
  */
 import { type ComponentProps, memo, useId } from 'react'
-import { type Components, Streamdown } from 'streamdown'
+import { Block, type BlockProps, type Components, Streamdown } from 'streamdown'
 import { strings } from '../../app/strings.ts'
 import { CopyButton } from '../../ui/copy.tsx'
+import { Growing, GrowingText } from './growing-text.tsx'
+import { shownHost } from './link-target.ts'
+import { prepareMarkdown } from './prepare-markdown.ts'
 
 const LINK_PROTOCOLS = new Set(['http:', 'https:', 'mailto:'])
 
@@ -54,18 +57,33 @@ function CodeBlock({ node }: WithNode) {
       </figcaption>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls sideways, so the keyboard must reach it */}
       <pre tabIndex={0}>
-        <code>{text}</code>
+        <code>
+          <GrowingText text={text} />
+        </code>
       </pre>
     </figure>
   )
 }
 
-function Link({ href, children }: ComponentProps<'a'> & WithNode) {
+function Link({ href, children, node }: ComponentProps<'a'> & WithNode) {
   const address = safeLink(href)
-  if (address === null) return <span>{children}</span>
+  if (address === null) {
+    const { properties } = (node as TreeNode | undefined) ?? {}
+    // A way back from a footnote would lead nowhere here; its number is text.
+    return properties?.dataFootnoteBackref === undefined ? <span>{children}</span> : null
+  }
+  const host = shownHost(address)
   return (
-    <a href={address} title={address} target="_blank" rel="noreferrer noopener">
-      {children}
+    <a
+      href={address}
+      title={address}
+      target="_blank"
+      rel="noreferrer noopener"
+      className={host.isDeceptive ? 'link-deceptive' : undefined}
+    >
+      <Growing>{children}</Growing>
+      {/* Seen under focus, on touch screens, and always where the address is not what it looks like. */}
+      <span className="link-host">{host.words}</span>
     </a>
   )
 }
@@ -80,13 +98,18 @@ function Table({ children }: ComponentProps<'table'> & WithNode) {
 }
 
 function TaskBox({ checked }: ComponentProps<'input'> & WithNode) {
-  return <input type="checkbox" checked={checked === true} readOnly disabled />
+  const words = checked === true ? strings.markdown.done : strings.markdown.toDo
+  return <input type="checkbox" checked={checked === true} aria-label={words} readOnly disabled />
 }
 
 /** Right-to-left text is told from its first strong letter, block by block. */
 const block = (Tag: 'p' | 'ul' | 'blockquote' | 'h3' | 'h4' | 'h5' | 'h6') =>
   function Block({ children }: { children?: React.ReactNode } & WithNode) {
-    return <Tag dir="auto">{children}</Tag>
+    return (
+      <Tag dir="auto">
+        <Growing>{children}</Growing>
+      </Tag>
+    )
   }
 
 /** Cells are aligned by class: a style attribute would break the content security policy. */
@@ -95,7 +118,7 @@ const cell = (Tag: 'th' | 'td') =>
     const align = (node as TreeNode | undefined)?.properties?.align
     return (
       <Tag dir="auto" className={typeof align === 'string' ? `align-${align}` : undefined}>
-        {children}
+        <Growing>{children}</Growing>
       </Tag>
     )
   }
@@ -106,6 +129,16 @@ const plain = <K extends keyof React.JSX.IntrinsicElements>(Tag: K) =>
     return <Element>{children}</Element>
   }
 
+/** What holds text itself, and no blocks alone. */
+const text = (Tag: 'li' | 'strong' | 'em' | 'del' | 'code') =>
+  function Words({ children }: { children?: React.ReactNode } & WithNode) {
+    return (
+      <Tag>
+        <Growing>{children}</Growing>
+      </Tag>
+    )
+  }
+
 /** One object for the app's life: Streamdown keeps finished blocks only while this stays the same. */
 const components = {
   a: Link,
@@ -113,7 +146,7 @@ const components = {
     <span className="left-out">{strings.markdown.image(alt ?? '')}</span>
   ),
   pre: CodeBlock,
-  inlineCode: plain('code'),
+  inlineCode: text('code'),
   table: Table,
   thead: plain('thead'),
   tbody: plain('tbody'),
@@ -134,10 +167,12 @@ const components = {
       {children}
     </ol>
   ),
-  li: plain('li'),
+  li: text('li'),
   blockquote: block('blockquote'),
   hr: () => <hr />,
-  strong: plain('strong'),
+  strong: text('strong'),
+  em: text('em'),
+  del: text('del'),
   sup: plain('sup'),
   sub: plain('sub'),
   section: plain('section'),
@@ -147,6 +182,45 @@ const components = {
 const urlTransform = (url: string) => safeLink(url) ?? ''
 /** Without the plugin that parses raw HTML, it stays text. */
 const noPlugins: never[] = []
+
+/** A block of markdown beyond this is drawn as plain text: parsing it again for every token would stop the window. */
+const MAX_BLOCK_CHARACTERS = 16_000
+/** Its text in pieces, each laid out by itself. */
+const PIECE_CHARACTERS = 2_000
+
+function BlockOrPlain(props: BlockProps) {
+  return props.content.length > MAX_BLOCK_CHARACTERS ? <PlainBlock text={props.content} /> : <Block {...props} />
+}
+
+function PlainBlock({ text }: { text: string }) {
+  return (
+    <div className="plain-block" dir="auto">
+      {piecesOf(text).map(({ start, piece }) => (
+        <p key={start}>
+          <GrowingText text={piece} />
+        </p>
+      ))}
+    </div>
+  )
+}
+
+/** Cut where a space or a line's end is near; a piece never changes when text is added after it. */
+export function piecesOf(text: string): { start: number; piece: string }[] {
+  const pieces = []
+  for (let start = 0; start < text.length; ) {
+    const most = start + PIECE_CHARACTERS
+    let end = text.length
+    if (most < text.length) {
+      const space = Math.max(text.lastIndexOf(' ', most - 1), text.lastIndexOf('\n', most - 1))
+      end = space > start ? space + 1 : most
+      // Never between the halves of one character.
+      if (end === most && /[\ud800-\udbff]/.test(text[end - 1])) end -= 1
+    }
+    pieces.push({ start, piece: text.slice(start, end) })
+    start = end
+  }
+  return pieces
+}
 
 export const Markdown = memo(function Markdown({ text, streaming }: { text: string; streaming: boolean }) {
   return (
@@ -158,8 +232,9 @@ export const Markdown = memo(function Markdown({ text, streaming }: { text: stri
       rehypePlugins={noPlugins}
       urlTransform={urlTransform}
       controls={false}
+      BlockComponent={BlockOrPlain}
     >
-      {text}
+      {prepareMarkdown(text)}
     </Streamdown>
   )
 })

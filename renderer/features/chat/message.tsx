@@ -1,5 +1,5 @@
 /** One message: the reader's words, or a reply with its figures and what can be done with it. */
-import { memo, useState } from 'react'
+import { type CSSProperties, memo, useId, useMemo, useRef, useState } from 'react'
 import type { ChatMessage, ReplyInFlight } from '../../../contract/app/chats.ts'
 import { useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
@@ -9,6 +9,8 @@ import { Icon } from '../../ui/icons.tsx'
 import { formatDuration, formatRate } from '../../ui/units.ts'
 import { focusComposer } from './focus-composer.ts'
 import { Markdown } from './markdown.tsx'
+import { type ReadingMark, timeLeftMs } from './reading-cost.ts'
+import { VersionSwitch } from './version-switch.tsx'
 
 interface MessageProps {
   message: ChatMessage
@@ -21,18 +23,19 @@ interface MessageProps {
 /** Finished messages keep their identity in the store, so this draws them once. */
 export const Message = memo(function Message({ message, isLast, live }: MessageProps) {
   if (message.role === 'assistant') return <Reply message={message} isLast={isLast} live={live} />
-  return <Question text={message.content} />
+  return <Question message={message} />
 })
 
 /** Longer questions fold to their first lines. */
 const FOLD_LINES = 14
 const FOLD_CHARACTERS = 1_400
 
-function Question({ text }: { text: string }) {
+function Question({ message }: { message: ChatMessage }) {
+  const text = message.content
   const [open, setOpen] = useState(false)
   const isLong = text.length > FOLD_CHARACTERS || text.split('\n', FOLD_LINES + 1).length > FOLD_LINES
   return (
-    <article className="question" aria-label={strings.conversation.youSaid}>
+    <article className="question" aria-label={strings.conversation.youSaid} style={roomFor(text)}>
       <p
         dir="auto"
         className={`question-text ${isLong ? 'question-long' : ''} ${isLong && !open ? 'question-folded' : ''}`}
@@ -44,19 +47,44 @@ function Question({ text }: { text: string }) {
           {open ? strings.conversation.showLess : strings.conversation.showAll}
         </button>
       ) : null}
+      <VersionSwitch message={message} />
     </article>
   )
 }
 
+const LINE_CHARACTERS = 72
+const LINE_REM = 1.65
+const FRAME_REM = 5
+
+/** About how high a message is that was not laid out yet: so the scroll bar tells the truth from the start. */
+function roomFor(text: string): CSSProperties {
+  let lines = 0
+  for (let at = 0; at < text.length; ) {
+    const end = text.indexOf('\n', at)
+    const stop = end === -1 ? text.length : end
+    lines += Math.max(1, Math.ceil((stop - at) / LINE_CHARACTERS))
+    at = stop + 1
+  }
+  return { containIntrinsicBlockSize: `auto ${(lines * LINE_REM + FRAME_REM).toFixed(1)}rem` }
+}
+
 function Reply({ message, isLast, live }: MessageProps) {
   const inFlight = message.status === 'pending' || message.status === 'streaming'
+  const headingId = useId()
+  // The last messages are always laid out: only those above need it.
+  const room = useMemo(() => (isLast ? undefined : roomFor(message.content)), [isLast, message.content])
   return (
     <article
       className="reply"
-      aria-label={strings.conversation.replied}
+      aria-labelledby={headingId}
       aria-busy={inFlight}
       data-status={message.status}
+      data-message={message.id}
+      style={room}
     >
+      <h2 className="for-screen-readers" id={headingId}>
+        {strings.conversation.replied}
+      </h2>
       {message.content === '' ? null : <Markdown text={message.content} streaming={inFlight} />}
       {inFlight && message.content === '' ? <Waiting live={live} /> : null}
       {message.notice === null ? null : <p className="outcome">{message.notice}</p>}
@@ -73,10 +101,14 @@ function Waiting({ live }: { live: ReplyInFlight | null }) {
   const ready = useEngine(state => state.status?.phase === 'ready')
   const connected = useConnection(state => state.phase === 'open')
   const prefill = live?.prefill ?? null
+  const left = useTimeLeft(prefill)
   if (prefill !== null && prefill.tokensTotal > 0)
     return (
       <div className="waiting">
-        <span className="waiting-words">{strings.conversation.prefill(prefill.tokensDone, prefill.tokensTotal)}</span>
+        <span className="waiting-words">
+          {strings.conversation.prefill(prefill.tokensDone, prefill.tokensTotal)}
+          {left === null ? null : ` · ${strings.conversation.timeLeft(formatDuration(left))}`}
+        </span>
         <progress aria-label={strings.conversation.prefillLabel} value={prefill.tokensDone} max={prefill.tokensTotal} />
       </div>
     )
@@ -87,6 +119,15 @@ function Waiting({ live }: { live: ReplyInFlight | null }) {
       </span>
     </p>
   )
+}
+
+/** From the pace of this reading so far. */
+function useTimeLeft(prefill: ReplyInFlight['prefill']): number | null {
+  const first = useRef<ReadingMark | null>(null)
+  if (prefill === null) return null
+  const now = { atMs: performance.now(), tokensDone: prefill.tokensDone }
+  if (first.current === null || first.current.tokensDone > now.tokensDone) first.current = now
+  return timeLeftMs(first.current, now, prefill.tokensTotal)
 }
 
 /** How a reply ended, where that needs a word. */
@@ -142,8 +183,8 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
             {words.continue}
           </button>
         ) : null}
-        {message.content === '' ? null : <CopyButton label={words.copy} text={() => message.content} />}
-        {isLast ? (
+        {message.content === '' ? null : <CopyButton label={words.copy} text={() => message.content} copies="reply" />}
+        {isLast && message.actions.includes('regenerate') ? (
           <button
             type="button"
             className="quiet-button"
@@ -155,6 +196,7 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
             {failed ? words.tryAgain : words.regenerate}
           </button>
         ) : null}
+        <VersionSwitch message={message} />
       </div>
       <Figures message={message} />
     </>

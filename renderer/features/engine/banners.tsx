@@ -2,6 +2,7 @@
 import { useChats, useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { formatPercent } from '../../ui/units.ts'
+import { CopyChat } from '../chat/copy-chat.tsx'
 
 /** After so many attempts it is likely that the host was ended on purpose. */
 const LONG_AFTER_ATTEMPTS = 5
@@ -16,6 +17,7 @@ export function ConnectionBanner() {
   return (
     <div className="banner" role="status">
       <p>{attempt >= LONG_AFTER_ATTEMPTS && inBrowser ? words.lostLong : words.lost}</p>
+      <CopyChat />
       <button type="button" className="quiet-button" onClick={() => connection.retryNow()}>
         {words.retryNow}
       </button>
