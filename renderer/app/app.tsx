@@ -1,5 +1,5 @@
 /** The window: three regions that fold (chats, conversation, instruments), the keyboard, and spoken status. */
-import { type MouseEvent, useEffect, useRef, useState } from 'react'
+import { type MouseEvent, useEffect, useLayoutEffect, useRef, useState } from 'react'
 import { Announcer } from '../features/chat/announcer.tsx'
 import { ChatList } from '../features/chat/chat-list.tsx'
 import { Composer } from '../features/chat/composer.tsx'
@@ -8,6 +8,7 @@ import { focusComposer } from '../features/chat/focus-composer.ts'
 import { ConnectionBanner, EngineBanner } from '../features/engine/banners.tsx'
 import { Instruments } from '../features/telemetry/instruments.tsx'
 import { useMedia } from '../ui/use-media.ts'
+import { keepFocus } from './focus-keeper.ts'
 import { Header } from './header.tsx'
 import { useShortcuts } from './shortcuts.ts'
 import { ShortcutsDialog } from './shortcuts-dialog.tsx'
@@ -65,12 +66,13 @@ export function App() {
   })
   // The focus was in the drawer: it goes back to what opened it, unless the choice there led elsewhere.
   const drawerBefore = useRef(regions.drawer)
-  useEffect(() => {
+  useLayoutEffect(() => {
     const before = drawerBefore.current
     drawerBefore.current = regions.drawer
     if (before === null || regions.drawer !== null || document.activeElement !== document.body) return
     document.querySelector<HTMLElement>(`[data-toggles="${before}"]`)?.focus()
   }, [regions.drawer])
+  useEffect(() => keepFocus(document.body), [])
   // Whoever opens a chat wants to write in it.
   useEffect(() => {
     let before = chats.state.getState().currentId

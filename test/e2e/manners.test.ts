@@ -209,7 +209,9 @@ describe.skipIf(noChromiumReason !== null)(
         // A host that was started anew knows nothing of it.
         host.chats.clear()
         isUp = true
-        await page.getByRole('button', { name: 'Reconnect now' }).click()
+        await page.getByRole('button', { name: 'Reconnect now' }).press('Enter')
+        // The button goes with the banner, the focus goes on.
+        await page.waitForFunction(() => document.activeElement?.id === 'composer')
         await page.getByText('Tern does not have this chat any more.').waitFor()
         await window.lastReply.getByText('The only copy.').waitFor()
         expect(await page.getByRole('button', { name: 'Copy this chat' }).count()).toBe(1)

@@ -8,7 +8,6 @@ import { shownTitle } from '../../ui/chat-title.ts'
 import { IconButton } from '../../ui/icon-button.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { Mark } from '../../ui/mark.tsx'
-import { focusComposer } from './focus-composer.ts'
 
 interface ChatListProps {
   /** Called when a chat was chosen: a drawer closes then. */
@@ -130,38 +129,19 @@ function rowBeside(row: HTMLElement): HTMLElement | null {
   return rows[at + 1] ?? rows[at - 1] ?? document.querySelector<HTMLElement>('.new-chat-button')
 }
 
+/** A chat that was deleted here. One that another window deleted is told of where it is read. */
 function Removed() {
   const { chats } = useStores()
-  const removed = useChats(state => state.removed)
-  const words = removed?.isOurs === false ? strings.chats.removedElsewhere : strings.chats.removed
-  const end = (act: () => unknown) => () => {
-    void act()
-    focusComposer()
-  }
-  // When the host lets go of the chat the strip goes, and the focus that it may have had must go on.
-  const hadFocus = useRef(false)
-  useEffect(() => {
-    if (removed === null && hadFocus.current && document.activeElement === document.body) focusComposer()
-    hadFocus.current = false
-  }, [removed])
+  const removed = useChats(state => (state.removed?.isOurs === true ? state.removed : null))
   return (
-    <div
-      role="status"
-      className="removed-region"
-      onFocus={() => {
-        hadFocus.current = true
-      }}
-      onBlur={event => {
-        if (event.relatedTarget !== null) hadFocus.current = false
-      }}
-    >
+    <div role="status" className="removed-region">
       {removed === null ? null : (
         <p className="removed">
-          <span>{words(shownTitle(removed.title))}</span>
-          <button type="button" className="link-button" onClick={end(() => chats.undoRemove())}>
+          <span>{strings.chats.removed(shownTitle(removed.title))}</span>
+          <button type="button" className="link-button" onClick={() => void chats.undoRemove()}>
             {strings.chats.undo}
           </button>
-          <IconButton icon="close" label={strings.chats.dismissRemoved} onClick={end(() => chats.dismissRemoved())} />
+          <IconButton icon="close" label={strings.chats.dismissRemoved} onClick={() => chats.dismissRemoved()} />
         </p>
       )}
     </div>

@@ -3,6 +3,7 @@ import { useEffect } from 'react'
 import { useChats, useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { failureOf, replyOf } from '../../stores/chats.ts'
+import { shownTitle } from '../../ui/chat-title.ts'
 import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { EngineFailed, EngineLoading } from '../engine/states.tsx'
@@ -34,6 +35,7 @@ export function Conversation() {
       <section className="conversation-scroller" ref={scroller} aria-label={strings.conversation.messages} tabIndex={0}>
         <div className="conversation-content" ref={content}>
           <Messages />
+          <RemovedElsewhere />
           <Gone />
           <Failure />
         </div>
@@ -78,12 +80,28 @@ function Messages() {
   )
 }
 
+/** Another window deleted the chat that is read here: it stays in sight while it can be brought back. */
+function RemovedElsewhere() {
+  const { chats } = useStores()
+  const removed = useChats(state => (state.removed?.isOurs === false ? state.removed : null))
+  if (removed === null) return null
+  return (
+    <div className="conversation-notice" role="status">
+      <p>{strings.chats.removedElsewhere(shownTitle(removed.title))}</p>
+      <button type="button" className="quiet-button emphatic" onClick={() => void chats.undoRemove()}>
+        {strings.chats.undo}
+      </button>
+      <CopyChat />
+    </div>
+  )
+}
+
 /** The host lost the chat, and this window has the last copy. */
 function Gone() {
   const isGone = useChats(state => state.isGone)
   if (!isGone) return null
   return (
-    <div className="gone" role="status">
+    <div className="conversation-notice" role="status">
       <p>{strings.conversation.gone}</p>
       <CopyChat />
     </div>
