@@ -97,7 +97,7 @@ export const strings = {
     stop: 'Stop',
     hint: 'Enter sends, Shift+Enter starts a new line',
     /** Enter was pressed, and nothing can be sent. */
-    busy: 'A reply is being written: Esc stops it, or wait for its end. Your message stays here.',
+    busy: 'A reply is being written. Your message stays here until you send it.',
     busyHint: 'Esc stops the reply',
     cost: (tokens: number, duration: string | null) =>
       `About ${plural(roundTo2(tokens), 'token', 'tokens')}${duration === null ? '' : `, about ${duration} to read`}.`,

@@ -45,6 +45,14 @@ export function formatDuration(milliseconds: Measured): string {
   return `${Math.floor(seconds / 60)}${NO_BREAK_SPACE}min ${seconds % 60}${NO_BREAK_SPACE}s`
 }
 
+/** An estimate tells whole seconds, beyond a minute whole minutes: "9 s", "3 min". */
+export function formatEstimate(milliseconds: number): string {
+  const seconds = Math.max(1, Math.round(milliseconds / 1000))
+  return seconds < 60
+    ? `${seconds}${NO_BREAK_SPACE}s`
+    : `${grouped.format(Math.round(seconds / 60))}${NO_BREAK_SPACE}min`
+}
+
 /** Parameter counts: "97.6 M", "1.30 B". */
 export function formatParameters(count: Measured): string {
   if (missing(count)) return DASH

@@ -7,7 +7,7 @@ import { draftOf, isReplying } from '../../stores/chats.ts'
 import { announce } from '../../ui/announce.ts'
 import { Icon } from '../../ui/icons.tsx'
 import { isOfInputMethod } from '../../ui/input-method.ts'
-import { formatDuration } from '../../ui/units.ts'
+import { formatEstimate } from '../../ui/units.ts'
 import { useMedia } from '../../ui/use-media.ts'
 import { focusComposer } from './focus-composer.ts'
 import { readingCostOf } from './reading-cost.ts'
@@ -39,7 +39,7 @@ function useCost(draft: string): string | null {
   const { tokens, milliseconds } = readingCostOf(draft, messages)
   if (tokens < COSTLY_TOKENS && (milliseconds ?? 0) < COSTLY_MS) return null
   const words = strings.composer
-  const cost = words.cost(tokens, milliseconds === null ? null : formatDuration(milliseconds))
+  const cost = words.cost(tokens, milliseconds === null ? null : formatEstimate(milliseconds))
   return trained !== null && tokens > trained ? `${cost} ${words.beyondTraining(trained)}` : cost
 }
 const NO_MESSAGES: readonly ChatMessage[] = []

@@ -88,10 +88,12 @@ function RemovedElsewhere() {
   return (
     <div className="conversation-notice" role="status">
       <p>{strings.chats.removedElsewhere(shownTitle(removed.title))}</p>
-      <button type="button" className="quiet-button emphatic" onClick={() => void chats.undoRemove()}>
-        {strings.chats.undo}
-      </button>
-      <CopyChat />
+      <div className="conversation-notice-actions">
+        <button type="button" className="quiet-button emphatic" onClick={() => void chats.undoRemove()}>
+          {strings.chats.undo}
+        </button>
+        <CopyChat />
+      </div>
     </div>
   )
 }
@@ -103,7 +105,9 @@ function Gone() {
   return (
     <div className="conversation-notice" role="status">
       <p>{strings.conversation.gone}</p>
-      <CopyChat />
+      <div className="conversation-notice-actions">
+        <CopyChat />
+      </div>
     </div>
   )
 }

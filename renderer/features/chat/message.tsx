@@ -6,7 +6,7 @@ import { strings } from '../../app/strings.ts'
 import { CopyButton } from '../../ui/copy.tsx'
 import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { Icon } from '../../ui/icons.tsx'
-import { formatDuration, formatRate } from '../../ui/units.ts'
+import { formatDuration, formatEstimate, formatRate } from '../../ui/units.ts'
 import { focusComposer } from './focus-composer.ts'
 import { Markdown } from './markdown.tsx'
 import { type ReadingMark, timeLeftMs } from './reading-cost.ts'
@@ -52,12 +52,13 @@ function Question({ message }: { message: ChatMessage }) {
   )
 }
 
-const LINE_CHARACTERS = 72
-const LINE_REM = 1.65
-const FRAME_REM = 5
+const LINE_CHARACTERS = 78
+const LINE_REM = 1.6
+/** Of a reply's footer. */
+const FOOTER_REM = 2.5
 
 /** About how high a message is that was not laid out yet: so the scroll bar tells the truth from the start. */
-function roomFor(text: string): CSSProperties {
+function roomFor(text: string, moreRem = 0): CSSProperties {
   let lines = 0
   for (let at = 0; at < text.length; ) {
     const end = text.indexOf('\n', at)
@@ -65,14 +66,14 @@ function roomFor(text: string): CSSProperties {
     lines += Math.max(1, Math.ceil((stop - at) / LINE_CHARACTERS))
     at = stop + 1
   }
-  return { containIntrinsicBlockSize: `auto ${(lines * LINE_REM + FRAME_REM).toFixed(1)}rem` }
+  return { containIntrinsicBlockSize: `auto ${(lines * LINE_REM + moreRem).toFixed(1)}rem` }
 }
 
 function Reply({ message, isLast, live }: MessageProps) {
   const inFlight = message.status === 'pending' || message.status === 'streaming'
   const headingId = useId()
   // The last messages are always laid out: only those above need it.
-  const room = useMemo(() => (isLast ? undefined : roomFor(message.content)), [isLast, message.content])
+  const room = useMemo(() => (isLast ? undefined : roomFor(message.content, FOOTER_REM)), [isLast, message.content])
   return (
     <article
       className="reply"
@@ -107,7 +108,7 @@ function Waiting({ live }: { live: ReplyInFlight | null }) {
       <div className="waiting">
         <span className="waiting-words">
           {strings.conversation.prefill(prefill.tokensDone, prefill.tokensTotal)}
-          {left === null ? null : ` · ${strings.conversation.timeLeft(formatDuration(left))}`}
+          {left === null ? null : ` · ${strings.conversation.timeLeft(formatEstimate(left))}`}
         </span>
         <progress aria-label={strings.conversation.prefillLabel} value={prefill.tokensDone} max={prefill.tokensTotal} />
       </div>

@@ -10,7 +10,8 @@ import { Reading } from './reading.tsx'
 /** `onClose` is given while the region is a drawer. */
 export function Instruments({ onClose }: { onClose: (() => void) | null }) {
   return (
-    <aside className="instruments" aria-label={strings.instruments.region}>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard must reach it
+    <aside className="instruments" aria-label={strings.instruments.region} tabIndex={0}>
       {onClose === null ? null : (
         <IconButton
           className="drawer-close"
