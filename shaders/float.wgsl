@@ -1,5 +1,6 @@
-// Float32 arithmetic that is the same on every adapter. WGSL lets a compiler fuse a product into a sum and gives division,
-// sqrt and exp a few units in the last place of slack; one such difference can flip an int8. Not for elementwise sums or
+// Float32 arithmetic that is the same on every adapter, but for denormal numbers, which WGSL lets become zero. WGSL lets a
+// compiler fuse a product into a sum and gives division, sqrt and exp a few units in the last place of slack; one such
+// difference can flip an int8. Not for elementwise sums or
 // single products, which are exact to the last bit anyway. residual-fused.wgsl or residual-split.wgsl comes with it.
 
 struct Chunk {
@@ -20,7 +21,7 @@ fn rounded4(x: vec4<f32>) -> vec4<f32> {
   return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(chunk.opaque_zero));
 }
 
-// a / b, correctly rounded.
+// a / b, correctly rounded where the residual is no denormal number: from about 2^-90 on.
 fn divide(a: f32, b: f32) -> f32 {
   let quotient = rounded(a / b);
   return quotient + product_residual(vec4<f32>(a), vec4<f32>(quotient), vec4<f32>(b)).x / b;
@@ -42,7 +43,8 @@ fn add_pairs(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
   return vec2<f32>(high, low - (high - sum));
 }
 
-// Squares are summed of x * 2^-20, which neither overflows nor loses what an epsilon of 1e-6 leaves of it.
+// Squares are summed of x * 2^-20. Inside the numeric domain (|x| <= 2^60) that does not overflow; what underflows is less
+// than an epsilon of 1e-12 leaves of it.
 const SQUARE_SCALE: f32 = 0x1p-20f;
 
 // The sum of four squares, to about 45 bits.
