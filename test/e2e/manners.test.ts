@@ -272,14 +272,28 @@ describe.skipIf(noChromiumReason !== null)(
           host.script('Answer.')
           await page.getByRole('button', { name: 'Send' }).tap()
           await replyWith('complete')
-          const small = await page.evaluate(() =>
-            [...document.querySelectorAll<HTMLElement>('button')]
-              .filter(button => button.checkVisibility({ visibilityProperty: true }))
-              .map(button => ({ name: button.ariaLabel ?? button.textContent, box: button.getBoundingClientRect() }))
-              .filter(({ box }) => box.height < 44 || box.width < 44)
-              .map(({ name, box }) => `${name} ${box.width}x${box.height}`),
-          )
-          expect(small).toEqual([])
+          const small = () =>
+            page.evaluate(() =>
+              [...document.querySelectorAll<HTMLElement>('button')]
+                .filter(button => button.checkVisibility({ visibilityProperty: true }))
+                .map(button => ({ name: button.ariaLabel ?? button.textContent, box: button.getBoundingClientRect() }))
+                .filter(({ box }) => box.height < 44 || box.width < 44)
+                .map(({ name, box }) => `${name} ${box.width}x${box.height}`),
+            )
+          expect(await small()).toEqual([])
+          for (const region of ['chats', 'instruments']) {
+            await page.getByRole('button', { name: `Show ${region}` }).tap()
+            await page.locator(`.${region}`).waitFor()
+            if (region === 'chats') await screenshot(page, 'touch-chats-light')
+            expect(await small(), region).toEqual([])
+            await page.keyboard.press('Escape')
+          }
+          host.script('Answer.')
+          await composer.fill('line\n'.repeat(30))
+          await page.getByRole('button', { name: 'Send' }).tap()
+          await page.getByRole('button', { name: 'Show all' }).waitFor()
+          await replyWith('complete')
+          expect(await small(), 'a long question').toEqual([])
           await screenshot(page, 'touch-light')
         },
         { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true },
