@@ -35,6 +35,7 @@ export interface LoadedModel {
   readonly tokenizer: Tokenizer | null
   /** null: a base model; conversations are rendered as plain text. */
   readonly template: ChatTemplate | null
+  /** Of the present backend. */
   readonly loadMs: number
   createSession(): Session
   /**
@@ -86,8 +87,8 @@ export async function loadModel(
   const runner = await backend.load(file, options)
   const loadMs = host.clock.nowMs() - startMs
   return new Model(
-    { file, tokenizer, template, loadMs, envelope },
-    { backend, runner },
+    { file, tokenizer, template, envelope },
+    { backend, runner, loadMs },
     options.nextBackend ?? null,
     host,
   )
@@ -97,7 +98,6 @@ class Model implements LoadedModel {
   readonly file: GgufModel
   readonly tokenizer: Tokenizer | null
   readonly template: ChatTemplate | null
-  readonly loadMs: number
   private readonly envelope: NumericEnvelope
   private readonly sequences: Sequences
   private readonly turns: Turns
@@ -111,7 +111,7 @@ class Model implements LoadedModel {
   private isDisposed = false
 
   constructor(
-    loaded: Pick<LoadedModel, 'file' | 'tokenizer' | 'template' | 'loadMs'> & { envelope: NumericEnvelope },
+    loaded: Pick<LoadedModel, 'file' | 'tokenizer' | 'template'> & { envelope: NumericEnvelope },
     place: LoadedRunner,
     nextBackend: NextBackend | null,
     host: EngineHost,
@@ -119,7 +119,6 @@ class Model implements LoadedModel {
     this.file = loaded.file
     this.tokenizer = loaded.tokenizer
     this.template = loaded.template
-    this.loadMs = loaded.loadMs
     this.envelope = loaded.envelope
     this.host = host
     const { clock, yieldToHost } = host
@@ -143,7 +142,11 @@ class Model implements LoadedModel {
   }
 
   get backend(): BackendInfo {
-    return this.sequences.backend
+    return this.sequences.present.backend.info
+  }
+
+  get loadMs(): number {
+    return this.sequences.present.loadMs
   }
 
   createSession(): Session {
@@ -190,9 +193,12 @@ class Model implements LoadedModel {
   }
 
   async move(backend: Backend, options: LoadOptions = {}): Promise<void> {
+    const { clock } = this.host
+    const startMs = clock.nowMs()
     const runner = await backend.load(this.file, options)
+    const loadMs = clock.nowMs() - startMs
     try {
-      await this.turns.exclusive(() => this.sequences.move({ backend, runner }))
+      await this.turns.exclusive(() => this.sequences.move({ backend, runner, loadMs }))
     } catch (error) {
       await runner.dispose()
       throw error

@@ -12,7 +12,14 @@ export type ModelEvent =
    * The sequences go on on `backend`. `failure` is what ended the backend before it, if anything. `isExact`: what comes now is
    * what would have come there, to the bit; false between numeric modes.
    */
-  | { kind: 'moved'; cause: MoveCause; backend: BackendInfo; failure: EngineError | null; isExact: boolean }
+  | {
+      kind: 'moved'
+      cause: MoveCause
+      backend: BackendInfo
+      loadMs: number
+      failure: EngineError | null
+      isExact: boolean
+    }
   /** The backend has failed for good and there is nowhere to go on: every call fails until the model is loaded again. */
   | { kind: 'failed'; error: EngineError }
 

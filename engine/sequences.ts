@@ -6,7 +6,6 @@
  */
 import type {
   Backend,
-  BackendInfo,
   DecodeAheadOptions,
   PortableState,
   Runner,
@@ -69,6 +68,8 @@ export interface SequenceStep {
 export interface LoadedRunner {
   backend: Backend
   runner: Runner
+  /** What making the runner took. */
+  loadMs: number
 }
 
 export interface SequencesOptions {
@@ -108,8 +109,8 @@ export class Sequences {
     return this.place.runner.capabilities
   }
 
-  get backend(): BackendInfo {
-    return this.place.backend.info
+  get present(): Pick<LoadedRunner, 'backend' | 'loadMs'> {
+    return this.place
   }
 
   get memory(): RunnerMemory {
@@ -408,7 +409,8 @@ export class Sequences {
 
   /** By itself, whoever waits: a reply that is cancelled meanwhile leaves it to the others. */
   private async moveFromLost(failure: EngineError): Promise<void> {
-    const { events, nextBackend, watch } = this.options
+    const { clock, events, nextBackend, watch } = this.options
+    const startMs = clock.nowMs()
     const cause = causeOf(failure)
     events.tell({ kind: 'moving', cause })
     for (const sequence of this.sequences) sequence.resident = null
@@ -430,7 +432,7 @@ export class Sequences {
         await runner.dispose()
         throw cancelled()
       }
-      this.goOn({ backend, runner }, cause, failure)
+      this.goOn({ backend, runner, loadMs: clock.nowMs() - startMs }, cause, failure)
     } catch (reason) {
       await backend?.dispose().catch(() => {})
       if (this.isDisposed) return
@@ -445,7 +447,8 @@ export class Sequences {
     this.place = place
     this.copyMs = place.runner.capabilities.copyCostMs
     this.stranded = null
-    this.options.events.tell({ kind: 'moved', cause, backend: place.backend.info, failure, isExact })
+    const { backend, loadMs } = place
+    this.options.events.tell({ kind: 'moved', cause, backend: backend.info, loadMs, failure, isExact })
   }
 }
 

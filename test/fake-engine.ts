@@ -164,7 +164,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
         'backend.adapters': () => [],
         'model.move': () => {
           const backend = { name: 'reference', description: 'words in a row', kernel: 'none', threads: 1 } as const
-          tell({ kind: 'moved', cause: 'asked', backend, reason: 'As asked.', isExact: true })
+          tell({ kind: 'moved', cause: 'asked', backend, loadMs, reason: 'As asked.', isExact: true })
           return backend
         },
       },
@@ -241,7 +241,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
                 const backend = { name: 'wasm', description: 'words elsewhere', kernel: 'none', threads: 1 } as const
                 const reason = 'The device was lost. The reply goes on elsewhere.'
                 emit({ kind: 'moved', backend, reason })
-                tell({ kind: 'moved', cause: 'lost', backend, reason, isExact: true })
+                tell({ kind: 'moved', cause: 'lost', backend, loadMs, reason, isExact: true })
               }
               const token = session.generated % WORDS.length
               session.generated += 1

@@ -18,6 +18,8 @@ export const engineEventSchema = v.variant('kind', [
     kind: v.literal('moved'),
     cause: moveCauseSchema,
     backend: backendInfoSchema,
+    /** Until the model was loaded there. */
+    loadMs: v.number(),
     reason: v.string(),
     isExact: v.boolean(),
   }),

@@ -33,8 +33,8 @@ export function engineEventOf(event: ModelEvent): EngineEvent {
     case 'moving':
       return event
     case 'moved': {
-      const { cause, backend, failure, isExact } = event
-      return { kind: 'moved', cause, backend, reason: moveReason(failure), isExact }
+      const { cause, backend, loadMs, failure, isExact } = event
+      return { kind: 'moved', cause, backend, loadMs, reason: moveReason(failure), isExact }
     }
     case 'failed':
       return { kind: 'failed', error: toErrorData(event.error) }

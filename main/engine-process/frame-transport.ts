@@ -11,7 +11,7 @@ export interface FrameTransport extends Transport {
   onClose(listener: () => void): void
 }
 
-export function frameTransport(stream: Duplex): FrameTransport {
+export function frameTransport(stream: Duplex, maxBacklogBytes = MAX_BACKLOG_BYTES): FrameTransport {
   const listeners = new Set<(message: unknown) => void>()
   const closeListeners = new Set<() => void>()
   const reader = new FrameReader()
@@ -44,7 +44,7 @@ export function frameTransport(stream: Duplex): FrameTransport {
     send(message) {
       if (!isOpen) return
       const pieces = encodeFrame(message)
-      if (stream.writableLength > MAX_BACKLOG_BYTES) {
+      if (stream.writableLength > maxBacklogBytes) {
         close()
         return
       }

@@ -26,7 +26,11 @@ export function reduceStatus(status: EngineStatus, event: StatusEvent): EngineSt
       return status.phase === 'ready' ? { ...status, isMoving: true } : status
     case 'moved':
       return status.phase === 'ready'
-        ? { phase: 'ready', loaded: { ...status.loaded, backend: event.backend }, isMoving: false }
+        ? {
+            phase: 'ready',
+            loaded: { ...status.loaded, backend: event.backend, loadMs: event.loadMs },
+            isMoving: false,
+          }
         : status
     case 'failed':
     case 'gave-up':

@@ -144,7 +144,7 @@ describe.each(DEVICES)('a device $name', ({ options }) => {
       const failure = device.deviceFailure
       expect(events, `call ${call}, ${name}`).toEqual([
         { kind: 'moving', cause: 'lost' },
-        { kind: 'moved', cause: 'lost', backend: other.info, failure, isExact: true },
+        { kind: 'moved', cause: 'lost', backend: other.info, loadMs: 0, failure, isExact: true },
       ])
       expect(device.disposedRunners).toBe(1)
     }

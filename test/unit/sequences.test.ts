@@ -190,7 +190,7 @@ describe('events', () => {
     const backend = model.backend
     expect(events).toEqual([
       { kind: 'moving', cause: 'lost' },
-      { kind: 'moved', cause: 'lost', backend, failure: LOST, isExact: true },
+      { kind: 'moved', cause: 'lost', backend, loadMs: model.loadMs, failure: LOST, isExact: true },
     ])
     expect((await write(session, nothing)).tokens).toEqual(LINE.slice(70))
   })
@@ -208,6 +208,36 @@ describe('events', () => {
       { kind: 'moving', cause: 'asked' },
       { kind: 'moved', cause: 'asked' },
     ])
+  })
+
+  it('tell how long loading took on the present backend, and the model says the same', async () => {
+    let nowMs = 0
+    /** A backend that takes its time. */
+    const slow = (loadMs: number) => {
+      const backend = createScriptedBackend({ samples: true })
+      backend.next = reply(2, [...LINE, END])
+      const { load } = backend
+      backend.load = (...args) => {
+        nowMs += loadMs
+        return load(...args)
+      }
+      return backend
+    }
+    const [first, second, third] = [slow(500), slow(30), slow(8)]
+    const clock = { nowMs: () => nowMs }
+    const options = { nextBackend: async () => second }
+    const model = await loadModel(scriptedModelFile(), first, { ...nodeEngineHost, clock }, options)
+    const told: number[] = []
+    model.onEvent(event => {
+      if (event.kind === 'moved') told.push(event.loadMs)
+    })
+    expect(model.loadMs).toBe(500)
+    first.deviceFailure = LOST
+    await model.evaluate([BOS, 5, 6])
+    expect(model.loadMs).toBe(30)
+    await model.move(third)
+    expect(model.loadMs).toBe(8)
+    expect(told).toEqual([30, 8])
   })
 
   it('tell once that there is nowhere to go on', async () => {

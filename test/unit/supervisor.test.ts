@@ -271,13 +271,16 @@ describe('a model that changes while no reply is written', () => {
     })
     const backend = { name: 'wasm', description: 'elsewhere', kernel: 'none', threads: 1 } as const
     fake.tell({ kind: 'moving', cause: 'lost' })
-    fake.tell({ kind: 'moved', cause: 'lost', backend, reason: 'The device was lost.', isExact: true })
+    fake.tell({ kind: 'moved', cause: 'lost', backend, loadMs: 77, reason: 'The device was lost.', isExact: true })
     await settled()
     expect(seen).toEqual([
       [true, 'words in a row'],
       [false, 'elsewhere'],
     ])
-    expect(supervisor.status).toMatchObject({ phase: 'ready', loaded: { model: { path: MODEL.path }, backend } })
+    expect(supervisor.status).toMatchObject({
+      phase: 'ready',
+      loaded: { model: { path: MODEL.path }, backend, loadMs: 77 },
+    })
     await supervisor.stop()
   })
 
