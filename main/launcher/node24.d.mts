@@ -8,5 +8,10 @@ export interface Outcome {
   code: number | null
   signal: NodeJS.Signals | null
 }
-export function runInherited(command: string, args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Outcome>
+export function runInherited(
+  command: string,
+  args: readonly string[],
+  options?: { env?: NodeJS.ProcessEnv; stdio?: import('node:child_process').StdioOptions },
+): Promise<Outcome>
+export function runBound(node: string, args: readonly string[]): Promise<Outcome>
 export function endAs(outcome: Outcome): void

@@ -1,5 +1,4 @@
 /** `npm start`: its options, when Electron can run, and the browser that it opens. */
-import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -81,63 +80,11 @@ it('the browser is opened only where somebody sees it', () => {
   expect(noBrowserReason({}, 'darwin')).toBeNull()
 })
 
-describe('the browser shell as users start it', () => {
-  const start = () => {
-    const child = spawn(process.execPath, [fileURLToPath(new URL('../fake-host.ts', import.meta.url))], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    const output = { text: '' }
-    child.stdout.on('data', chunk => (output.text += chunk))
-    child.stderr.on('data', chunk => (output.text += chunk))
-    const exit = new Promise<[number | null, string | null]>(resolve =>
-      child.once('exit', (code, signal) => resolve([code, signal])),
-    )
-    return { child, output, exit }
-  }
-
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    it.skipIf(process.platform === 'win32')(`prints its address, and ${signal} ends it with code 0`, async () => {
-      const { child, output, exit } = start()
-      await expect
-        .poll(() => output.text, { timeout: 10_000 })
-        .toMatch(/^Tern is running at http:\/\/127\.0\.0\.1:\d+\/[\w-]{43}\/ {2}\(Ctrl-C stops it\)\n$/)
-      child.kill(signal)
-      // A second one, as a terminal and a launcher send it, is the same wish.
-      child.kill(signal)
-      expect(await exit).toEqual([0, null])
-    })
-  }
-})
-
-describe('what npm started', () => {
-  const script = `
-    const { endWithNpm } = await import(${JSON.stringify(new URL('../../main/browser-shell/end-with-npm.ts', import.meta.url))})
-    endWithNpm()
-    process.on('SIGTERM', () => { console.log('asked to end'); process.exit() })
-    setInterval(() => {}, 1000)
-    console.log('running')`
-
-  it.skipIf(process.platform === 'win32')('ends with it, although the shell between passes no signal on', async () => {
-    const shell = spawn('sh', ['-c', '"$0" --input-type=module -e "$1"; true', process.execPath, script], {
-      env: { ...process.env, npm_lifecycle_event: 'start' },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
-    let output = ''
-    shell.stdout.on('data', chunk => {
-      output += chunk
-      if (output === 'running\n') shell.kill('SIGKILL')
-    })
-    // `close` comes when the last process that holds the pipe has ended.
-    await new Promise(resolve => shell.once('close', resolve))
-    expect(output).toBe('running\nasked to end\n')
-  })
-
-  it('alone is watched', () => {
-    vi.useFakeTimers()
-    endWithNpm({})
-    expect(vi.getTimerCount()).toBe(0)
-    endWithNpm({ npm_lifecycle_event: 'start' })
-    expect(vi.getTimerCount()).toBe(1)
-    vi.useRealTimers()
-  })
+it('only what npm started is watched', () => {
+  vi.useFakeTimers()
+  endWithNpm({})
+  expect(vi.getTimerCount()).toBe(0)
+  endWithNpm({ npm_lifecycle_event: 'start' })
+  expect(vi.getTimerCount()).toBe(1)
+  vi.useRealTimers()
 })
