@@ -71,7 +71,7 @@ export const mainConfig = {
     build: {
       outDir: path('out/main'),
       rolldownOptions: {
-        input: { index: path('main/electron/index.ts') },
+        input: { index: path('main/electron/index.ts'), 'store-worker': path('main/services/store/worker.ts') },
         output: { entryFileNames: '[name].js', chunkFileNames: 'chunks/[name]-[hash].js' },
       },
     },

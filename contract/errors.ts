@@ -45,12 +45,18 @@ export const HOST_CODES = [
   'chat-not-found',
   'message-not-found',
   'chat-busy',
+  /** Another Tern uses the same data folder. */
+  'store-busy',
+  /** The data folder cannot be used. */
+  'store-unavailable',
+  /** A file of the data folder is damaged. */
+  'store-damaged',
   /** The other side sent something that the schema refuses. */
   'protocol-violation',
   'connection-closed',
 ] as const
 
-export const errorCodeSchema = v.picklist([...ENGINE_CODES, ...HOST_CODES])
+const errorCodeSchema = v.picklist([...ENGINE_CODES, ...HOST_CODES])
 export type TernErrorCode = v.InferOutput<typeof errorCodeSchema>
 
 export const errorDataSchema = v.object({

@@ -15,11 +15,11 @@ export interface Transport {
 
 type Schema = v.GenericSchema<unknown, unknown>
 
-export interface CallDefinition {
+interface CallDefinition {
   params: Schema
   result: Schema
 }
-export interface StreamDefinition {
+interface StreamDefinition {
   params: Schema
   event: Schema
 }
@@ -28,14 +28,14 @@ export interface ApiDefinition {
   streams: Record<string, StreamDefinition>
 }
 
-export type Calls<A extends ApiDefinition> = A['calls']
-export type Streams<A extends ApiDefinition> = A['streams']
-export type CallParams<A extends ApiDefinition, M extends keyof Calls<A>> = v.InferInput<Calls<A>[M]['params']>
-export type CallResult<A extends ApiDefinition, M extends keyof Calls<A>> = v.InferOutput<Calls<A>[M]['result']>
+type Calls<A extends ApiDefinition> = A['calls']
+type Streams<A extends ApiDefinition> = A['streams']
+type CallParams<A extends ApiDefinition, M extends keyof Calls<A>> = v.InferInput<Calls<A>[M]['params']>
+type CallResult<A extends ApiDefinition, M extends keyof Calls<A>> = v.InferOutput<Calls<A>[M]['result']>
 export type StreamParams<A extends ApiDefinition, M extends keyof Streams<A>> = v.InferInput<Streams<A>[M]['params']>
 export type StreamEvent<A extends ApiDefinition, M extends keyof Streams<A>> = v.InferOutput<Streams<A>[M]['event']>
 
-export interface CallContext {
+interface CallContext {
   /** Fires when the caller cancels or the connection closes. */
   signal: AbortSignalLike
 }

@@ -12,19 +12,19 @@ import {
   type RunnerMemory,
   type StateHandle,
 } from './backends/backend.ts'
+import type { CancelSignal, Clock, MaybePromise, YieldToEventLoop } from './engine-environment.ts'
 import { cancelled } from './errors.ts'
-import type { CancelSignal, Clock, MaybePromise, YieldToHost } from './host.ts'
 import type { ModelSource } from './model/source.ts'
-import { MODEL_NAMES } from './model/tensor-names.ts'
+import { EMBEDDING } from './model/tensors.ts'
 import { chunksOf, readTokens } from './reading.ts'
 
-export interface BenchHost {
+export interface BenchEnvironment {
   clock: Clock
   /** Resident memory of this process now, bytes. */
   rssBytes(): number
   /** Largest resident memory of this process so far, bytes. */
   peakRssBytes(): number
-  yieldToHost: YieldToHost
+  yieldToEventLoop: YieldToEventLoop
 }
 
 export interface BenchOptions {
@@ -49,7 +49,7 @@ export interface Rate {
 export interface BenchFigures {
   decodeTokensPerSecond: Rate
   prefillTokensPerSecond: Rate
-  /** Several tokens ahead, sampled on the device in several ways; empty where the backend samples on the host. */
+  /** Several tokens ahead, sampled on the device in several ways; empty where the CPU samples. */
   decodeAhead: { sampling: string; tokensPerSecond: Rate }[]
   /** All sequences together; empty where the backend decodes one at a time. */
   batchedDecode: { sequences: number; tokensPerSecond: Rate }[]
@@ -80,7 +80,7 @@ export interface BenchFigures {
 }
 
 const FIRST_TOKENS = 16
-/** Decoded before the rounds, so that kernels run as the host's compiler leaves them in the end. */
+/** Decoded before the rounds, so that kernels run as the JavaScript engine's compiler leaves them in the end. */
 const WARM_UP_TOKENS = 8
 const BATCHED_STEPS = 16
 
@@ -88,17 +88,17 @@ const BATCHED_STEPS = 16
 export async function benchModel(
   source: ModelSource,
   backend: Backend,
-  host: BenchHost,
+  environment: BenchEnvironment,
   options: BenchOptions = {},
 ): Promise<BenchFigures> {
-  const { clock } = host
+  const { clock } = environment
   const { signal, onProgress } = options
   onProgress?.('load', 0)
   const loadStartMs = clock.nowMs()
   const runner = await backend.load(source, { ...(signal && { signal }) })
   try {
     const loadMs = clock.nowMs() - loadStartMs
-    const loadPeakRssBytes = host.peakRssBytes()
+    const loadPeakRssBytes = environment.peakRssBytes()
 
     const state = await runner.createState()
     const firstStartMs = clock.nowMs()
@@ -106,16 +106,16 @@ export async function benchModel(
     const firstTokenMs = clock.nowMs() - firstStartMs
     for (const token of variedTokens(WARM_UP_TOKENS, source)) await runner.decodeBatch([{ state, token }])
 
-    const works = roundOf(runner, state, source, host, options)
-    const rounds = await measureRounds(works, host, options)
+    const works = roundOf(runner, state, source, environment, options)
+    const rounds = await measureRounds(works, environment, options)
     onProgress?.('done', 1)
     return {
       ...ratesOf(rounds, runner, source),
       loadMs,
       loadPeakRssBytes,
       firstTokenMs,
-      rssBytes: host.rssBytes(),
-      peakRssBytes: host.peakRssBytes(),
+      rssBytes: environment.rssBytes(),
+      peakRssBytes: environment.peakRssBytes(),
       memory: runner.memory(),
     }
   } finally {
@@ -154,7 +154,13 @@ const aheadStage = (sampling: string): string => `decode ahead, ${sampling}`
 
 const batchStage = (sequences: number): string => `decode, ${sequences} sequences`
 
-function roundOf(runner: Runner, state: StateHandle, source: ModelSource, host: BenchHost, options: BenchOptions) {
+function roundOf(
+  runner: Runner,
+  state: StateHandle,
+  source: ModelSource,
+  environment: BenchEnvironment,
+  options: BenchOptions,
+) {
   const { decodeTokens = 64, prefillTokens = 512, batchSizes = [], signal } = options
   const decode = async () => {
     for (const token of variedTokens(decodeTokens, source)) {
@@ -165,8 +171,8 @@ function roundOf(runner: Runner, state: StateHandle, source: ModelSource, host: 
   }
   const prefill = async () => {
     const fresh = await runner.createState()
-    const { yieldToHost } = host
-    const options = { want: 'last', yieldToHost, ...(signal && { signal }) } as const
+    const { yieldToEventLoop } = environment
+    const options = { want: 'last', yieldToEventLoop, ...(signal && { signal }) } as const
     await readTokens(chunksOf(runner, fresh), variedTokens(prefillTokens, source), options)
     runner.releaseState(fresh)
     return prefillTokens
@@ -221,17 +227,17 @@ function roundOf(runner: Runner, state: StateHandle, source: ModelSource, host: 
 type Rounds = Map<string, number[]>
 
 /** Throws `cancelled`. */
-async function measureRounds(works: Work[], host: BenchHost, options: BenchOptions): Promise<Rounds> {
+async function measureRounds(works: Work[], environment: BenchEnvironment, options: BenchOptions): Promise<Rounds> {
   const { rounds = 3, onProgress, signal } = options
   const rates: Rounds = new Map(works.map(({ stage }) => [stage, []]))
   for (let round = 0; round < rounds; round++) {
     for (const [w, { stage, run }] of works.entries()) {
-      await host.yieldToHost()
+      await environment.yieldToEventLoop()
       if (signal?.aborted) throw cancelled()
       onProgress?.(stage, (round + w / works.length) / rounds)
-      const startMs = host.clock.nowMs()
+      const startMs = environment.clock.nowMs()
       const amount = await run()
-      rates.get(stage)!.push((amount / Math.max(host.clock.nowMs() - startMs, 1e-3)) * 1000)
+      rates.get(stage)!.push((amount / Math.max(environment.clock.nowMs() - startMs, 1e-3)) * 1000)
     }
   }
   return rates
@@ -281,4 +287,4 @@ export function rateOf(values: readonly number[]): Rate {
 
 /** All tensors but the embedding, as the file stores them. */
 const storedBytesReadPerToken = (source: ModelSource): number =>
-  source.tensors().reduce((sum, { name, byteLength }) => (name === MODEL_NAMES.embedding ? sum : sum + byteLength), 0)
+  source.tensors().reduce((sum, { name, byteLength }) => (name === EMBEDDING ? sum : sum + byteLength), 0)

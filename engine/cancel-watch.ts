@@ -2,8 +2,9 @@
  * Cancel signals do not call, they are looked at. Whoever waits for something long (its turn, a model that moves) is let go
  * at the next look, which whoever makes it wait takes while it makes progress.
  */
+
+import type { CancelSignal } from './engine-environment.ts'
 import { cancelled } from './errors.ts'
-import type { CancelSignal } from './host.ts'
 
 export class CancelWatch {
   private readonly looks = new Set<() => void>()

@@ -3,7 +3,7 @@
  * rather than belief. The rate is not that of the whole model; two of them compare.
  */
 import { type Backend, GREEDY_ON_DEVICE, type Runner, type StateHandle } from './backends/backend.ts'
-import type { Clock } from './host.ts'
+import type { Clock } from './engine-environment.ts'
 import { firstLayers } from './model/first-layers.ts'
 import type { ModelSource } from './model/source.ts'
 

@@ -3,8 +3,8 @@
  * of the backend, which then reads the weights once for all. A session that writes alone never waits.
  */
 import type { CancelWatch } from './cancel-watch.ts'
+import type { CancelSignal, YieldToEventLoop } from './engine-environment.ts'
 import { cancelled } from './errors.ts'
-import type { CancelSignal, YieldToHost } from './host.ts'
 import type { Sequence, Sequences } from './sequences.ts'
 import type { Turns } from './turns.ts'
 
@@ -24,7 +24,7 @@ const MAX_PAGE_STEPS = 16
 export class DecodeQueue {
   private readonly sequences: Pick<Sequences, 'capabilities' | 'decode'>
   private readonly turns: Pick<Turns, 'exclusive'>
-  private readonly yieldToHost: YieldToHost
+  private readonly yieldToEventLoop: YieldToEventLoop
   private waiting: Request[] = []
   private isScheduled = false
   private writers = 0
@@ -35,11 +35,11 @@ export class DecodeQueue {
     sequences: Pick<Sequences, 'capabilities' | 'decode'>,
     turns: Pick<Turns, 'exclusive'>,
     watch: CancelWatch,
-    yieldToHost: YieldToHost,
+    yieldToEventLoop: YieldToEventLoop,
   ) {
     this.sequences = sequences
     this.turns = turns
-    this.yieldToHost = yieldToHost
+    this.yieldToEventLoop = yieldToEventLoop
     watch.onLook(() => this.letGo())
   }
 
@@ -87,7 +87,7 @@ export class DecodeQueue {
     const { batch, residentStates } = this.sequences.capabilities
     const most = Math.min(batch, residentStates)
     // Writers ask one after another within one turn of the event loop: after it all of them are here.
-    if (most > 1 && this.waiting.length < Math.min(this.writers, most)) await this.yieldToHost()
+    if (most > 1 && this.waiting.length < Math.min(this.writers, most)) await this.yieldToEventLoop()
     const goOn = this.writers > residentStates ? await this.takePage() : []
     this.isScheduled = false
     const requests = goOn.length > 0 ? goOn : this.waiting.splice(0, most)
@@ -106,7 +106,7 @@ export class DecodeQueue {
     const isOfPage = ({ sequence }: Request): boolean => page.sequences.has(sequence)
     if (page.steps >= MAX_PAGE_STEPS || page.sequences.size === 0) return []
     // They ask for their next token within one turn of the event loop.
-    if (!this.waiting.some(isOfPage)) await this.yieldToHost()
+    if (!this.waiting.some(isOfPage)) await this.yieldToEventLoop()
     page.steps++
     const requests = this.waiting.filter(isOfPage)
     this.waiting = this.waiting.filter(request => !isOfPage(request))

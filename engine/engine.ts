@@ -1,15 +1,15 @@
 /**
  * The engine's front door: a model file and a backend become a loaded model, which gives sessions. Backends, files,
- * clocks and hashes are made by the host and passed in; the engine process is the only host in the app.
+ * clocks and hashes are passed in (engine-environment.ts); in the app the engine process makes them.
  */
 import type { Backend, BackendInfo, LoadOptions, RunnerCapabilities, RunnerMemory } from './backends/backend.ts'
 import { CancelWatch } from './cancel-watch.ts'
 import { DecodeQueue } from './decode-queue.ts'
+import type { Clock, CreateSha256, YieldToEventLoop } from './engine-environment.ts'
 import { EngineError } from './errors.ts'
 import { type EvaluateOptions, type Evaluation, evaluateTokens } from './evaluate.ts'
 import type { GgufModel } from './formats/gguf.ts'
 import { checkNumericDomain } from './formats/numeric-magnitudes.ts'
-import type { Clock, CreateSha256, YieldToHost } from './host.ts'
 import { bytesPerState } from './model/config.ts'
 import { checkStateDomain, type NumericEnvelope } from './model/numeric-domain.ts'
 import { type ModelEventListener, ModelEvents } from './model-events.ts'
@@ -21,9 +21,9 @@ import { type ChatTemplate, compileChatTemplate, PLAIN_CHAT_TEMPLATE } from './t
 import { createTokenizer, type Tokenizer } from './tokenizer/tokenizer.ts'
 import { notLoaded, Turns } from './turns.ts'
 
-export interface EngineHost {
+export interface EngineEnvironment {
   clock: Clock
-  yieldToHost: YieldToHost
+  yieldToEventLoop: YieldToEventLoop
   createSha256: CreateSha256
 }
 
@@ -57,7 +57,7 @@ export interface LoadedModel {
   dispose(): Promise<void>
 }
 
-export interface ModelMemory extends RunnerMemory {
+interface ModelMemory extends RunnerMemory {
   sessionCount: number
   bytesPerState: number
   place: RunnerCapabilities['memoryPlace']
@@ -75,22 +75,22 @@ export interface LoadModelOptions extends LoadOptions {
 export async function loadModel(
   file: GgufModel,
   backend: Backend,
-  host: EngineHost,
+  environment: EngineEnvironment,
   options: LoadModelOptions = {},
 ): Promise<LoadedModel> {
-  const startMs = host.clock.nowMs()
+  const startMs = environment.clock.nowMs()
   const { vocabularySize } = file.config
   const tokenizer =
     file.tokenizerJson === null ? null : createTokenizer(parseJson(file.tokenizerJson), { vocabularySize })
   const template = file.chatTemplate === null ? null : compileChatTemplate(file.chatTemplate)
   const envelope = await checkNumericDomain(file)
   const runner = await backend.load(file, options)
-  const loadMs = host.clock.nowMs() - startMs
+  const loadMs = environment.clock.nowMs() - startMs
   return new Model(
     { file, tokenizer, template, envelope },
     { backend, runner, loadMs },
     options.nextBackend ?? null,
-    host,
+    environment,
   )
 }
 
@@ -101,7 +101,7 @@ class Model implements LoadedModel {
   private readonly envelope: NumericEnvelope
   private readonly sequences: Sequences
   private readonly turns: Turns
-  private readonly host: EngineHost
+  private readonly environment: EngineEnvironment
   private readonly events = new ModelEvents()
   private readonly watch = new CancelWatch()
   private readonly sessions = new Set<RecurrentSession>()
@@ -114,28 +114,34 @@ class Model implements LoadedModel {
     loaded: Pick<LoadedModel, 'file' | 'tokenizer' | 'template'> & { envelope: NumericEnvelope },
     place: LoadedRunner,
     nextBackend: NextBackend | null,
-    host: EngineHost,
+    environment: EngineEnvironment,
   ) {
     this.file = loaded.file
     this.tokenizer = loaded.tokenizer
     this.template = loaded.template
     this.envelope = loaded.envelope
-    this.host = host
-    const { clock, yieldToHost } = host
+    this.environment = environment
+    const { clock, yieldToEventLoop } = environment
     const { watch, events } = this
     this.turns = new Turns(watch)
-    this.sequences = new Sequences(place, loaded.file, { nextBackend, events, watch, clock, yieldToHost })
+    this.sequences = new Sequences(place, loaded.file, { nextBackend, events, watch, clock, yieldToEventLoop })
     this.context = {
       config: loaded.file.config,
       sequences: this.sequences,
       turns: this.turns,
-      decodeQueue: new DecodeQueue(this.sequences, this.turns, watch, yieldToHost),
+      decodeQueue: new DecodeQueue(this.sequences, this.turns, watch, yieldToEventLoop),
       tokenizer: loaded.tokenizer,
       template: loaded.template ?? compileChatTemplate(PLAIN_CHAT_TEMPLATE),
       clock,
-      yieldToHost,
+      yieldToEventLoop,
       writeState: async snapshot =>
-        writeStateFile(snapshot, this.file.name, await this.identify(), this.file.config, this.host.createSha256),
+        writeStateFile(
+          snapshot,
+          this.file.name,
+          await this.identify(),
+          this.file.config,
+          this.environment.createSha256,
+        ),
       added: session => this.sessions.add(session),
       removed: session => this.sessions.delete(session),
     }
@@ -159,7 +165,7 @@ class Model implements LoadedModel {
       bytes,
       await this.identify(),
       this.file.config,
-      this.host.createSha256,
+      this.environment.createSha256,
     )
     if (this.isDisposed) throw notLoaded()
     checkStateDomain(recurrent.values, this.envelope)
@@ -193,7 +199,7 @@ class Model implements LoadedModel {
   }
 
   async move(backend: Backend, options: LoadOptions = {}): Promise<void> {
-    const { clock } = this.host
+    const { clock } = this.environment
     const startMs = clock.nowMs()
     const runner = await backend.load(this.file, options)
     const loadMs = clock.nowMs() - startMs
@@ -231,10 +237,10 @@ class Model implements LoadedModel {
   }
 
   private async computeIdentity(): Promise<ModelIdentity> {
-    const { file, host } = this
+    const { file, environment } = this
     return {
-      modelSha256: await hashModel(file, host.createSha256),
-      tokenizerSha256: file.tokenizerJson === null ? null : hashTokenizer(file.tokenizerJson, host.createSha256),
+      modelSha256: await hashModel(file, environment.createSha256),
+      tokenizerSha256: file.tokenizerJson === null ? null : hashTokenizer(file.tokenizerJson, environment.createSha256),
     }
   }
 }

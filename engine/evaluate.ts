@@ -1,6 +1,7 @@
 /** The loss of a text: how well a model foresees each of its tokens. */
+
+import type { CancelSignal, MaybePromise, YieldToEventLoop } from './engine-environment.ts'
 import { cancelled, EngineError } from './errors.ts'
-import type { CancelSignal, MaybePromise, YieldToHost } from './host.ts'
 import { checkTokenIds } from './model/token-ids.ts'
 import { chunksInTurns, readTokens } from './reading.ts'
 import type { Sequences } from './sequences.ts'
@@ -23,7 +24,7 @@ export interface Evaluation {
 export async function evaluateTokens(
   tokens: readonly number[],
   options: EvaluateOptions,
-  context: { sequences: Sequences; turns: Turns; yieldToHost: YieldToHost },
+  context: { sequences: Sequences; turns: Turns; yieldToEventLoop: YieldToEventLoop },
 ): Promise<Evaluation> {
   const { sequences } = context
   checkTokenIds(tokens, sequences.config.vocabularySize)
@@ -42,7 +43,7 @@ export async function evaluateTokens(
         await options.onLogits?.(logits, first, count)
       },
       onProgress: done => options.onProgress?.(done, tokens.length),
-      yieldToHost: context.yieldToHost,
+      yieldToEventLoop: context.yieldToEventLoop,
       ...(signal && { signal }),
     })
   } finally {

@@ -1,10 +1,10 @@
 /**
  * Reading tokens in chunks: the one place where a prompt is cut, a cancel is seen between two chunks, progress is told and
- * the host's event loop gets its turn.
+ * the event loop gets its turn.
  */
 import type { RunnerCapabilities, StateHandle, WantedLogits } from './backends/backend.ts'
+import type { CancelSignal, MaybePromise, YieldToEventLoop } from './engine-environment.ts'
 import { cancelled } from './errors.ts'
-import type { CancelSignal, MaybePromise, YieldToHost } from './host.ts'
 import type { Sequence, Sequences } from './sequences.ts'
 import type { Turns } from './turns.ts'
 
@@ -17,7 +17,7 @@ export interface ReadingOptions {
   onLogits?: (logits: Float32Array, firstToken: number, tokenCount: number) => MaybePromise<void>
   /** Tokens that the state has read, after each chunk. */
   onProgress?: (tokensDone: number) => MaybePromise<void>
-  yieldToHost?: YieldToHost
+  yieldToEventLoop?: YieldToEventLoop
   signal?: CancelSignal
 }
 
@@ -35,7 +35,7 @@ export interface ChunkReader {
 export async function readTokens(
   reader: ChunkReader,
   tokens: ArrayLike<number>,
-  { want, onLogits, onProgress, yieldToHost, signal }: ReadingOptions,
+  { want, onLogits, onProgress, yieldToEventLoop, signal }: ReadingOptions,
 ): Promise<void> {
   for (let first = 0; first < tokens.length; ) {
     if (signal?.aborted) throw cancelled()
@@ -47,7 +47,7 @@ export async function readTokens(
     const wanted = want === 'last' && first < tokens.length ? 'none' : want
     await reader.readChunk(chunk, wanted, logits => onLogits?.(logits, start, count))
     await onProgress?.(first)
-    await yieldToHost?.()
+    await yieldToEventLoop?.()
   }
 }
 

@@ -15,9 +15,9 @@ import {
   type RunnableCase,
 } from './conformance/run-case.ts'
 import { brokenRule, largest, oracleOf, RUNNER_RULES } from './conformance/runner-rules.ts'
+import type { CancelSignal, YieldToEventLoop } from './engine-environment.ts'
 import { cancelled, EngineError } from './errors.ts'
 import type { GgufModel } from './formats/gguf.ts'
-import type { CancelSignal, YieldToHost } from './host.ts'
 import { chunksOf, readTokens } from './reading.ts'
 import { createTokenizer } from './tokenizer/tokenizer.ts'
 
@@ -35,7 +35,7 @@ export interface SelfTestOptions {
   table?: { [Op in OpName]: RunnableCase[] }
   onProgress(stage: string, fraction: number): void
   onCheck(check: SelfTestCheck): void
-  yieldToHost: YieldToHost
+  yieldToEventLoop: YieldToEventLoop
   signal: CancelSignal
 }
 
@@ -52,7 +52,7 @@ export async function runSelfTest(backend: Backend, model: GgufModel, options: S
   const total = OP_NAMES.reduce((sum, op) => sum + table[op].length, 0) + 2 * GREEDY_TOKENS + RUNNER_RULES.length
   let done = 0
   const next = async (stage: string): Promise<void> => {
-    await options.yieldToHost()
+    await options.yieldToEventLoop()
     if (signal.aborted) throw cancelled()
     onProgress(stage, done++ / total)
   }

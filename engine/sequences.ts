@@ -16,8 +16,8 @@ import type {
   WantedLogits,
 } from './backends/backend.ts'
 import type { CancelWatch } from './cancel-watch.ts'
+import type { CancelSignal, Clock, YieldToEventLoop } from './engine-environment.ts'
 import { cancelled, EngineError } from './errors.ts'
-import type { CancelSignal, Clock, YieldToHost } from './host.ts'
 import type { ModelConfig } from './model/config.ts'
 import type { ModelSource } from './model/source.ts'
 import { checkStateShape } from './model/state-shape.ts'
@@ -27,7 +27,7 @@ import { notLoaded } from './turns.ts'
 
 /** Gives a backend to go on with, which is freed when the model cannot be loaded there; rejects when there is none. */
 export type NextBackend = (failure: EngineError, options: NextBackendOptions) => Promise<Backend>
-export interface NextBackendOptions {
+interface NextBackendOptions {
   /** Fires when the model is closed. */
   signal: CancelSignal
   /** A sign of life: replies that wait see their cancel then. */
@@ -78,7 +78,7 @@ export interface SequencesOptions {
   events: ModelEvents
   watch: CancelWatch
   clock: Clock
-  yieldToHost: YieldToHost
+  yieldToEventLoop: YieldToEventLoop
 }
 
 export class Sequences {
@@ -321,10 +321,10 @@ export class Sequences {
     const state = await this.makeState(runner, needed)
     try {
       if (sequence.copy !== null) await runner.importState(state, sequence.copy)
-      const { yieldToHost } = this.options
+      const { yieldToEventLoop } = this.options
       await readTokens(chunksOf(runner, state), sequence.since, {
         want: 'none',
-        yieldToHost,
+        yieldToEventLoop,
         ...(signal && { signal }),
       })
     } catch (error) {

@@ -4,8 +4,8 @@
  * device and take turns on it, one call at a time.
  */
 import type { PortableState } from './backends/backend.ts'
+import type { CancelSignal } from './engine-environment.ts'
 import { EngineError } from './errors.ts'
-import type { CancelSignal } from './host.ts'
 import { chunksInTurns, readTokens } from './reading.ts'
 import { ReplyText } from './reply-text.ts'
 import { deviceSampling } from './sampling/device-sampling.ts'
@@ -17,9 +17,8 @@ import type { SessionSnapshot } from './state/state-file.ts'
 import { type FinishReason, Writing, type WritingContext, type WritingFigures } from './writing.ts'
 
 export type { SessionInput } from './session-input.ts'
-export type { FinishReason } from './writing.ts'
 
-export interface GenerationStats {
+interface GenerationStats {
   /** Tokens read before the first new one, in this run. */
   promptTokens: number
   /** Tokens chosen; those of a stop string count, an end token does not. */
@@ -250,7 +249,7 @@ export class RecurrentSession implements Session {
         last = logits.slice()
       },
       onProgress,
-      yieldToHost: this.context.yieldToHost,
+      yieldToEventLoop: this.context.yieldToEventLoop,
       signal,
     })
     return last!

@@ -1,7 +1,7 @@
 /** Turns on a device that takes one call at a time: in the order of asking, whoever asks. */
 import type { CancelWatch } from './cancel-watch.ts'
+import type { CancelSignal, MaybePromise } from './engine-environment.ts'
 import { EngineError } from './errors.ts'
-import type { CancelSignal, MaybePromise } from './host.ts'
 
 export class Turns {
   /** Settles when the turn given out last has ended. */

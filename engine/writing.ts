@@ -5,8 +5,8 @@
  */
 import type { DeviceSamplingLimits, SampledTokenUse } from './backends/backend.ts'
 import type { DecodeQueue } from './decode-queue.ts'
+import type { CancelSignal, Clock, YieldToEventLoop } from './engine-environment.ts'
 import { EngineError } from './errors.ts'
-import type { CancelSignal, Clock, YieldToHost } from './host.ts'
 import type { ModelConfig } from './model/config.ts'
 import type { ReplyPiece, ReplyText } from './reply-text.ts'
 import type { SamplingAt } from './sampling/device-sampling.ts'
@@ -31,7 +31,7 @@ export interface WritingContext {
   readonly turns: Turns
   readonly decodeQueue: DecodeQueue
   readonly clock: Clock
-  readonly yieldToHost: YieldToHost
+  readonly yieldToEventLoop: YieldToEventLoop
 }
 
 export interface WritingRequest {
@@ -122,7 +122,7 @@ export class Writing {
     while (this.tokensLeft > 0) {
       // Asked every time: a device may be lost in mid-reply.
       const sources = this.sources()
-      if (sources.length > 1 || position.pendingTokens.length > 0) await this.context.yieldToHost()
+      if (sources.length > 1 || position.pendingTokens.length > 0) await this.context.yieldToEventLoop()
       if (signal.aborted) return 'cancelled'
       const told = this.figures.generatedTokens
       try {

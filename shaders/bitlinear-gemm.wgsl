@@ -2,16 +2,6 @@
 // TOKENS_PER_LANE tokens a workgroup, 64 inputs at a time in workgroup memory, where codes have become int8.
 // EPILOGUE 0 stores the integers, 1 the dequantised floats, 2 adds these to what is there.
 
-struct Dispatch {
-  // Rows of the matrix before this buffer's first, and rows in this buffer.
-  first_row: u32,
-  row_count: u32,
-  layer: u32,
-  unused: u32,
-  // absmean, one a plane; multiplies.
-  weight_scales: vec4<f32>,
-}
-@group(0) @binding(0) var<uniform> dispatch: Dispatch; // rows and scales of this buffer
 @group(0) @binding(2) var<storage, read> activations: array<vec4<u32>>; // [QUANTIZED_PLANES, CAPACITY, WORDS]
 @group(0) @binding(3) var<storage, read> token_scales: array<vec2<u32>>; // [QUANTIZED_PLANES, CAPACITY]
 @group(0) @binding(4) var<storage, read> codes: array<u32>; // [planes, row_count, WORDS]

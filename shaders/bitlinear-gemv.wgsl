@@ -7,6 +7,19 @@ alias RowSums = i32;
 
 @group(0) @binding(6) var<storage, read_write> output: array<f32>; // [N]
 
+fn row_products(held: ptr<function, Codes>, r: u32, taken: ptr<function, Taken>) -> RowSums {
+  return lane_product(held, r, 0u, taken, 0u);
+}
+
+fn finish_row(row: u32, sum: RowSums, factors: vec4<f32>) {
+  let value = f32(sum) * factors.x;
+  if (ADD) {
+    output[row] += rounded(value);
+  } else {
+    output[row] = value;
+  }
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   var held = fetch_codes(group.x, 0u, lane);
@@ -15,28 +28,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     apply_norm(&values, lane);
   }
   let scale = quantize_input(&values, lane).x;
-
-  var taken = lane_activations(0u, lane);
-  let factor = divide(dispatch.weight_scales.x, scale);
-  for (var batch = 0u; batch < BATCHES; batch++) {
-    if (batch > 0u) {
-      held = fetch_codes(group.x, batch, lane);
-    }
-    // Lane r of a row's lanes writes the r-th row.
-    var sum: RowSums;
-    for (var r = 0u; r < ROWS; r++) {
-      let row_total = row_sum(lane_product(&held, r, 0u, &taken), lane);
-      sum = select(sum, row_total, lane % ROW_LANES == r);
-    }
-    let row = row_of(group.x, batch, lane % ROW_LANES, lane);
-    if (lane % ROW_LANES < ROWS && row < dispatch.row_count) {
-      let at = dispatch.first_row + row;
-      let value = f32(sum) * factor;
-      if (ADD) {
-        output[at] += rounded(value);
-      } else {
-        output[at] = value;
-      }
-    }
-  }
+  each_row(group.x, &held, vec4<f32>(divide(dispatch.weight_scales.x, scale)), lane);
 }

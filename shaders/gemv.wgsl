@@ -1,18 +1,9 @@
 // What the decode kernels share: int8 activations of one token in workgroup memory, and rows of ternary codes against them.
 // ROW_LANES lanes share a row, a lane takes every ROW_LANES-th word of it; a lane works on ROWS rows of PLANES matrices at
-// once, BATCHES times. The kernel names RowSums: one sum for each plane. The first codes are fetched before the activations
-// are known, so that memory works while the norms are computed.
+// once, BATCHES times. The kernel names RowSums, one sum for each plane, says which products they are (row_products), and what
+// becomes of them (finish_row). The first codes are fetched before the activations are known, so that memory works while the
+// norms are computed.
 
-struct Dispatch {
-  // Rows of the matrix before this buffer's first, and rows in this buffer.
-  first_row: u32,
-  row_count: u32,
-  layer: u32,
-  unused: u32,
-  // absmean, one a plane; multiplies.
-  weight_scales: vec4<f32>,
-}
-@group(0) @binding(0) var<uniform> dispatch: Dispatch; // rows and scales of this buffer
 @group(0) @binding(2) var<storage, read> input: array<vec4<f32>>; // [K], or more where the kernel says so
 @group(0) @binding(3) var<storage, read> norm: array<vec4<f32>>; // [K] of the RMSNorm before; anything without one
 @group(0) @binding(4) var<storage, read> in_norms: array<vec4<f32>>; // [QUANTIZED_PLANES, K]
@@ -30,6 +21,7 @@ struct LaneActivations {
   q: array<vec4<u32>, WORDS_PER_LANE>,
   sum: i32,
 }
+alias Taken = array<LaneActivations, QUANTIZED_PLANES>;
 
 // Row in this buffer of the r-th row of a lane.
 fn row_of(group: u32, batch: u32, r: u32, lane: u32) -> u32 {
@@ -112,26 +104,48 @@ fn quantize_input(values: ptr<function, Values>, lane: u32) -> vec4<f32> {
   return scales;
 }
 
-fn lane_activations(plane: u32, lane: u32) -> LaneActivations {
-  var taken: LaneActivations;
-  for (var i = 0u; i < WORDS_PER_LANE; i++) {
-    let word = i * ROW_LANES + lane % ROW_LANES;
-    if (word < WORDS) {
-      let at = plane * VECTORS + word;
-      let q = vec4<u32>(activations[at], activations[at + WORDS], activations[at + 2u * WORDS],
-        activations[at + 3u * WORDS]);
-      taken.q[i] = q;
-      taken.sum += activation_sum(q.x) + activation_sum(q.y) + activation_sum(q.z) + activation_sum(q.w);
+fn take_activations(lane: u32) -> Taken {
+  var taken: Taken;
+  for (var plane = 0u; plane < QUANTIZED_PLANES; plane++) {
+    for (var i = 0u; i < WORDS_PER_LANE; i++) {
+      let word = i * ROW_LANES + lane % ROW_LANES;
+      if (word < WORDS) {
+        let at = plane * VECTORS + word;
+        let q = vec4<u32>(activations[at], activations[at + WORDS], activations[at + 2u * WORDS],
+          activations[at + 3u * WORDS]);
+        taken[plane].q[i] = q;
+        taken[plane].sum += activation_sum(q.x) + activation_sum(q.y) + activation_sum(q.z) + activation_sum(q.w);
+      }
     }
   }
   return taken;
 }
 
-// A lane's part of the exact sum of row r and plane `plane` with activations.
-fn lane_product(codes: ptr<function, Codes>, r: u32, plane: u32, taken: ptr<function, LaneActivations>) -> i32 {
-  var sum = -(*taken).sum;
+// A lane's part of the exact sum of row r and plane `plane` with the activations of plane `of_plane`.
+fn lane_product(codes: ptr<function, Codes>, r: u32, plane: u32, taken: ptr<function, Taken>, of_plane: u32) -> i32 {
+  var sum = -(*taken)[of_plane].sum;
   for (var i = 0u; i < WORDS_PER_LANE; i++) {
-    sum += word_product((*codes)[code_slot(r, plane, i)], (*taken).q[i]);
+    sum += word_product((*codes)[code_slot(r, plane, i)], (*taken)[of_plane].q[i]);
   }
   return sum;
+}
+
+// All rows of a workgroup. `held`: the first batch's codes. `factors`: what a plane's sums are multiplied by.
+fn each_row(group: u32, held: ptr<function, Codes>, factors: vec4<f32>, lane: u32) {
+  var taken = take_activations(lane);
+  for (var batch = 0u; batch < BATCHES; batch++) {
+    if (batch > 0u) {
+      *held = fetch_codes(group, batch, lane);
+    }
+    // Lane r of a row's lanes goes on with the r-th row.
+    var sums: RowSums;
+    for (var r = 0u; r < ROWS; r++) {
+      let row_total = row_sum(row_products(held, r, &taken), lane);
+      sums = select(sums, row_total, lane % ROW_LANES == r);
+    }
+    let row = row_of(group, batch, lane % ROW_LANES, lane);
+    if (lane % ROW_LANES < ROWS && row < dispatch.row_count) {
+      finish_row(dispatch.first_row + row, sums, factors);
+    }
+  }
 }

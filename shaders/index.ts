@@ -4,14 +4,16 @@
  */
 
 /** Shared parts. `residual-*`, `reduce-*`, `row-sum-*` and `dot-*` have one form for each ability of an adapter. */
-export const SHADER_PARTS = [
+const SHADER_PARTS = [
   'float',
   'residual-fused',
   'residual-split',
   'exp',
   'ternary',
   'normalize',
+  'dispatch',
   'gemv',
+  'choice',
   'reduce-workgroup',
   'reduce-subgroups',
   'row-sum-workgroup',
@@ -19,21 +21,21 @@ export const SHADER_PARTS = [
   'dot-packed',
   'dot-plain',
 ] as const
-export type ShaderPart = (typeof SHADER_PARTS)[number]
+type ShaderPart = (typeof SHADER_PARTS)[number]
 
 /** 'residual', 'reduce', 'row-sum' and 'dot' stand for the form that the adapter gets. */
 type PartName = Exclude<ShaderPart, `${string}-${string}`> | 'residual' | 'reduce' | 'row-sum' | 'dot'
 
 const FLOAT = ['float', 'residual'] as const
 const ROW = [...FLOAT, 'reduce', 'ternary', 'dot', 'normalize'] as const
-const GEMV = [...ROW, 'row-sum', 'gemv'] as const
+const GEMV = [...ROW, 'row-sum', 'dispatch', 'gemv'] as const
 
 /** One an op, with the parts it needs. */
 export const SHADER_OPS = {
   embedding: [],
   'rms-norm': ROW,
   'norm-quantize': ROW,
-  'bitlinear-gemm': [...FLOAT, 'dot'],
+  'bitlinear-gemm': [...FLOAT, 'dot', 'dispatch'],
   'bitlinear-gemv': GEMV,
   'mlgru-gates': [...FLOAT, 'exp'],
   mlgru: [...FLOAT, 'exp'],
@@ -43,8 +45,8 @@ export const SHADER_OPS = {
   'mlgru-output-step': GEMV,
   'glu-step': [...GEMV, 'exp'],
   'fused-probe': FLOAT,
-  'sample-argmax': [],
-  'sample-draw': [],
+  'sample-argmax': ['choice'],
+  'sample-draw': ['choice'],
 } as const satisfies Record<string, readonly PartName[]>
 export type ShaderOp = keyof typeof SHADER_OPS
 

@@ -1,25 +1,5 @@
 // Greedy choice of the next token without penalties: the largest logit, of equal ones the first. One workgroup. Notes the token for the next
-// step and for the host; 0xffffffff when no logit is a number.
-
-struct Step {
-  position: u32,
-  token: u32,
-}
-@group(0) @binding(2) var<storage, read> logits: array<vec4<f32>>; // [V], padded
-@group(0) @binding(3) var<storage, read_write> step: Step;
-@group(0) @binding(4) var<storage, read_write> chosen: array<u32>; // [RING]
-
-struct Candidate {
-  value: f32,
-  token: u32,
-}
-var<workgroup> candidates: array<Candidate, WORKGROUP_SIZE>;
-
-const NONE: u32 = 0xffffffffu;
-
-fn better(a: Candidate, b: Candidate) -> bool {
-  return b.token == NONE || (a.token != NONE && (a.value > b.value || (a.value == b.value && a.token < b.token)));
-}
+// step and for the CPU; 0xffffffff when no logit is a number.
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn main(@builtin(local_invocation_index) lane: u32) {

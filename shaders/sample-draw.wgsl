@@ -2,8 +2,8 @@
 // penalties, then the likeliest token at temperature 0, else temperature, top-k, top-p, min-p and a draw. One workgroup.
 // Drawn with the Gumbel-max trick: the largest of logit / temperature + noise, the noise a hash of seed, position and token, so
 // that a seed gives the same text again. top-k and top-p end at a token, which is found by two histograms, each of 256 bins, and by
-// ranking what is left in a bin. Notes the token for the next step, for the host and for the penalties to come; NO_NUMBER when a
-// logit is none, ASK_HOST when more equal tokens stand at that end than fit in workgroup memory.
+// ranking what is left in a bin. Notes the token for the next step, for the CPU and for the penalties to come; NO_NUMBER when a
+// logit is none, ASK_CPU when more equal tokens stand at that end than fit in workgroup memory.
 
 struct Sampling {
   temperature: f32,
@@ -28,23 +28,11 @@ struct Sampling {
 }
 @group(0) @binding(0) var<uniform> sampling: Sampling; // one request's options
 
-struct Step {
-  position: u32,
-  token: u32,
-}
-@group(0) @binding(2) var<storage, read> logits: array<vec4<f32>>; // [V], padded
-@group(0) @binding(3) var<storage, read_write> step: Step;
-@group(0) @binding(4) var<storage, read_write> chosen: array<u32>; // [RING]
 @group(0) @binding(5) var<storage, read_write> counts: array<u32>; // [V] how often each token stands in the window
 @group(0) @binding(6) var<storage, read_write> history: array<u32>; // [WINDOW] the window as a ring
 
-struct Candidate {
-  value: f32,
-  token: u32,
-}
-const NONE: u32 = 0xffffffffu;
 const NO_NUMBER: u32 = 0xffffffffu;
-const ASK_HOST: u32 = 0xfffffffeu;
+const ASK_CPU: u32 = 0xfffffffeu;
 const VECTORS: u32 = (V + 3u) / 4u;
 const CAPACITY: u32 = 1024u;
 const BINS: u32 = 256u;
@@ -53,7 +41,6 @@ const NEGLIGIBLE_NATS: f32 = 40.0;
 // Probability masses are summed as whole numbers, in any order: the best token's is this, all tokens' together below 2^32.
 const MASS_ONE: f32 = f32(0x7fffffffu / V);
 
-var<workgroup> candidates: array<Candidate, WORKGROUP_SIZE>;
 var<workgroup> bins: array<atomic<u32>, BINS>;
 var<workgroup> pool: array<Candidate, CAPACITY>;
 var<workgroup> pool_amounts: array<u32, CAPACITY>;
@@ -64,10 +51,6 @@ var<workgroup> reached_bin: u32;
 var<workgroup> reached_before: u32;
 var<workgroup> reached_token: Candidate;
 var<workgroup> total_mass: atomic<u32>;
-
-fn better(a: Candidate, b: Candidate) -> bool {
-  return b.token == NONE || (a.token != NONE && (a.value > b.value || (a.value == b.value && a.token < b.token)));
-}
 
 // The bits say it: a compiler may take it that there are no such numbers.
 fn is_no_number(x: f32) -> bool {
@@ -164,7 +147,7 @@ fn find_bin(before: u32, wanted: u32, lane: u32) -> u32 {
   return workgroupUniformLoad(&reached_bin);
 }
 
-// The token at which the sum of what tokens add, the best first, reaches `wanted`, of those up to `end`. Its token is ASK_HOST when
+// The token at which the sum of what tokens add, the best first, reaches `wanted`, of those up to `end`. Its token is ASK_CPU when
 // too many are alike.
 fn token_at(wanted: u32, best: f32, end: Candidate, is_mass: bool, lane: u32) -> Candidate {
   fill_bins(0u, 0u, best, end, is_mass, lane);
@@ -194,7 +177,7 @@ fn token_at(wanted: u32, best: f32, end: Candidate, is_mass: bool, lane: u32) ->
   }
   let count = workgroupUniformLoad(&pool_count);
   if (count > CAPACITY) {
-    return Candidate(0.0, ASK_HOST);
+    return Candidate(0.0, ASK_CPU);
   }
   for (var i = lane; i < count; i += WORKGROUP_SIZE) {
     var before = before_part;
@@ -212,7 +195,7 @@ fn token_at(wanted: u32, best: f32, end: Candidate, is_mass: bool, lane: u32) ->
     }
   }
   let reached = workgroupUniformLoad(&reached_token);
-  return Candidate(reached.value, select(reached.token, ASK_HOST, reached.token == NONE));
+  return Candidate(reached.value, select(reached.token, ASK_CPU, reached.token == NONE));
 }
 
 fn mass_up_to(end: Candidate, best: f32, lane: u32) -> u32 {
@@ -278,12 +261,12 @@ fn choose(lane: u32) -> u32 {
   if (sampling.top_k > 0u && sampling.top_k < V) {
     end = token_at(sampling.top_k, best.value, end, false, lane);
   }
-  if (sampling.top_p < 1.0 && end.token != ASK_HOST) {
+  if (sampling.top_p < 1.0 && end.token != ASK_CPU) {
     let mass = f32(mass_up_to(end, best.value, lane));
     end = token_at(max(1u, u32(ceil(sampling.top_p * mass))), best.value, end, true, lane);
   }
-  if (end.token == ASK_HOST) {
-    return ASK_HOST;
+  if (end.token == ASK_CPU) {
+    return ASK_CPU;
   }
   let least = select(end.value, max(end.value, best.value + log(sampling.min_p) * sampling.temperature),
     sampling.min_p > 0.0);

@@ -1,8 +1,8 @@
 /** Byte sources, folders and sinks for tests: over memory, and over real files. They count what is read. */
-import { open, readdir, stat } from 'node:fs/promises'
+import { open, readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { ByteFolder, ByteSink, ByteSource } from '../engine/engine-environment.ts'
 import { EngineError } from '../engine/errors.ts'
-import type { ByteFolder, ByteSink, ByteSource } from '../engine/host.ts'
 
 export interface CountingSource extends ByteSource {
   bytesRead: number
@@ -119,5 +119,3 @@ export function memorySink(): MemorySink {
   }
   return sink
 }
-
-export const fileSize = async (path: string): Promise<number> => (await stat(path)).size

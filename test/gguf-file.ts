@@ -14,6 +14,7 @@ function f32(value: number): Uint8Array {
 /** A typed value as in a metadata entry: type id, then the value. */
 export const V = {
   u32: (value: number) => concat(u32(4), u32(value)),
+  u64: (value: bigint) => concat(u32(10), u64(value)),
   f32: (value: number) => concat(u32(6), f32(value)),
   bool: (value: boolean) => concat(u32(7), value ? 1 : 0),
   string: (text: string) => concat(u32(8), string(text)),

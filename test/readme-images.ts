@@ -5,6 +5,9 @@
  *
  * The replies are sampled: look at the pictures before they are committed.
  */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { launchChromium, noChromiumReason, openPage } from './e2e/browser.ts'
 import { startShell } from './e2e/start-shell.ts'
@@ -12,6 +15,9 @@ import { startShell } from './e2e/start-shell.ts'
 const QUESTIONS = ['What is your name?', 'Why do cats purr?', 'Tell me a bedtime story about a hedgehog.']
 const path = (theme: string) => fileURLToPath(new URL(`../docs/images/chat-${theme}.png`, import.meta.url))
 
+// Never the chats of whoever takes the pictures.
+const home = mkdtempSync(join(tmpdir(), 'tern-images-'))
+process.env.TERN_HOME = home
 if (noChromiumReason !== null) throw new Error(noChromiumReason)
 const [shell, browser] = await Promise.all([startShell(), launchChromium()])
 try {
@@ -30,4 +36,5 @@ try {
 } finally {
   await browser.close()
   shell.process.kill('SIGTERM')
+  process.on('exit', () => rmSync(home, { recursive: true, force: true }))
 }

@@ -5,9 +5,9 @@
  * Arguments go to vitest: `npm test -- test/unit`.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, dirname, join, relative } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { underNode24 } from '../main/launcher/node24.mjs'
 import { installSoftwareDriver } from './install-software-driver.mjs'
@@ -74,6 +74,11 @@ function checkSources() {
   return run.status === 0
 }
 
+/** What the skipped reporter wrote; a run that ended before it could write says so instead of hiding its own result. */
+function readSkipped(path) {
+  return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : ['reasons unknown: the run ended early']
+}
+
 /**
  * Runs vitest and counts from its own report. A test file that cannot be loaded counts as one failure, an error outside
  * all tests makes the run a failure. Returns null when there is no report.
@@ -83,9 +88,12 @@ function runTests(args) {
   const reportPath = join(folder, 'report.json')
   try {
     const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs')
+    const skippedPath = join(folder, 'skipped.json')
+    const skippedReporter = join(root, 'test', 'skipped-reporter.ts')
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportPath}`]
-    const run = spawnSync(process.execPath, [vitest, 'run', ...reporters, ...args], {
+    const run = spawnSync(process.execPath, [vitest, 'run', ...reporters, `--reporter=${skippedReporter}`, ...args], {
       cwd: root,
+      env: { ...process.env, TERN_TEST_SKIPPED: skippedPath },
       stdio: ['ignore', 'inherit', 'inherit'],
     })
     const report = JSON.parse(readFileSync(reportPath, 'utf8'))
@@ -95,7 +103,7 @@ function runTests(args) {
       failed: report.numFailedTests + unloadable.length,
       skipped: report.numPendingTests + report.numTodoTests,
       // Names given on the command line skip all other tests, which is nobody's news.
-      skippedGroups: args.some(arg => /^(-t|--testNamePattern)/.test(arg)) ? [] : skippedGroups(report),
+      skippedGroups: args.some(arg => /^(-t|--testNamePattern)/.test(arg)) ? [] : readSkipped(skippedPath),
       isSuccess: run.status === 0,
     }
   } catch (error) {
@@ -104,21 +112,4 @@ function runTests(args) {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
-}
-
-/** What was skipped, one line a group of tests; the reason stands in the group's name. */
-function skippedGroups(report) {
-  const isSkipped = test => test.status !== 'passed' && test.status !== 'failed'
-  return report.testResults.flatMap(({ name, assertionResults }) => {
-    const counts = new Map()
-    for (const test of assertionResults.filter(isSkipped)) {
-      const [group] = test.ancestorTitles
-      const isWhole = assertionResults.every(other => other.ancestorTitles[0] !== group || isSkipped(other))
-      const title = group !== undefined && isWhole ? group : test.fullName
-      counts.set(title, (counts.get(title) ?? 0) + 1)
-    }
-    return [...counts].map(
-      ([title, count]) => `${relative(root, name)}: ${title}, ${count} ${count === 1 ? 'test' : 'tests'}`,
-    )
-  })
 }

@@ -3,11 +3,11 @@
  * that the converter reads.
  */
 import { writeSafetensorsHeader } from '../engine/formats/safetensors.ts'
+import { createRandom } from '../engine/seeded-random.ts'
 import { memorySink } from './byte-sources.ts'
-import { seededRandom } from './seeded-random.ts'
 import type { TorchTensor } from './torch-files.ts'
 
-export interface PlainTensor {
+interface PlainTensor {
   shape: number[]
   values: Float32Array
 }
@@ -33,7 +33,7 @@ export type TinyConfig = typeof TINY_CONFIG
 
 /** Tensors as upstream names and shapes them. */
 export function tinyTensors(config: TinyConfig = TINY_CONFIG, seed = 1): PlainTensors {
-  const random = seededRandom(seed)
+  const random = createRandom(seed)
   const { vocab_size: V, hidden_size: D, num_hidden_layers: L, intermediate_size: I } = config
   const E = D * (config.expand_ratio ?? 1)
   const tensors: PlainTensors = new Map()

@@ -12,7 +12,7 @@ export interface TinyTokenizer {
 const byteTokens = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
 
 /** Tokens of a Llama-style vocabulary: specials, 256 bytes, then characters and what the merges make of them. */
-export function vocabularyOf(specials: string[], texts: string[], merges: [string, string][]): Record<string, number> {
+function vocabularyOf(specials: string[], texts: string[], merges: [string, string][]): Record<string, number> {
   const tokens = new Set([...specials, ...byteTokens, ...texts, ...merges.flatMap(([a, b]) => [a, b, a + b])])
   return Object.fromEntries([...tokens].map((token, id) => [token, id]))
 }

@@ -102,7 +102,7 @@ export function stateDictPickle(tensors: Map<string, TorchTensor>, legacy = fals
   return P.pickle(orderedDict, P.put(1), concat('(', ...items, 'u'), attributes, P.build)
 }
 
-export const storagesOf = (tensors: Map<string, TorchTensor>): TorchStorage[] => [
+const storagesOf = (tensors: Map<string, TorchTensor>): TorchStorage[] => [
   ...new Map([...tensors.values()].map(({ storage }) => [storage.key, storage])).values(),
 ]
 

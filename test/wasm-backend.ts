@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Backend } from '../engine/backends/backend.ts'
 import { createWasmBackend, type WasmBackendOptions } from '../engine/backends/wasm/backend.ts'
-import { nodeEngineHost } from '../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../main/engine-process/engine-environment.ts'
 import { spawnThread } from '../main/engine-process/node-threads.ts'
 
 export async function readKernels(): Promise<WasmBackendOptions['kernels']> {
@@ -13,7 +13,7 @@ export async function readKernels(): Promise<WasmBackendOptions['kernels']> {
 export async function createTestWasmBackend(options: Partial<WasmBackendOptions> = {}): Promise<Backend> {
   return createWasmBackend({
     kernels: await readKernels(),
-    clock: nodeEngineHost.clock,
+    clock: nodeEngineEnvironment.clock,
     spawnThread,
     threads: 1,
     ...options,

@@ -7,8 +7,10 @@ import { finishReasonSchema, generationStatsSchema, samplingSchema } from '../wo
 
 const chatId = v.string()
 const messageId = v.string()
+/** Nothing of it is ever on the disk: it ends with the host. Fixed when the chat is made. */
+const isTemporary = v.boolean()
 
-export const messageStatusSchema = v.picklist([
+const messageStatusSchema = v.picklist([
   /** Waiting for the engine or reading the prompt. */
   'pending',
   'streaming',
@@ -19,12 +21,11 @@ export const messageStatusSchema = v.picklist([
   'interrupted',
   'failed',
 ])
-export type MessageStatus = v.InferOutput<typeof messageStatusSchema>
 
 /** What can be done with a message now; the host decides, and refuses the rest. */
 const messageActionSchema = v.picklist(['continue', 'regenerate', 'edit'])
 
-export const chatMessageSchema = v.object({
+const chatMessageSchema = v.object({
   id: messageId,
   role: chatRoleSchema,
   content: v.string(),
@@ -53,29 +54,52 @@ const replyInFlightSchema = v.object({
 })
 export type ReplyInFlight = v.InferOutput<typeof replyInFlightSchema>
 
-export const chatSchema = v.object({
+/** The most replies that are written side by side. */
+export const MAX_COMPARED = 4
+
+/** Replies to one question side by side, until one is kept. All of them are versions of each other. */
+const comparisonSchema = v.object({
+  questionId: messageId,
+  replies: v.pipe(
+    v.array(
+      v.object({
+        message: chatMessageSchema,
+        temperature: v.nullable(v.number()),
+        /** While it is being written. */
+        reply: v.nullable(replyInFlightSchema),
+      }),
+    ),
+    v.minLength(1),
+    v.maxLength(MAX_COMPARED),
+  ),
+})
+export type Comparison = v.InferOutput<typeof comparisonSchema>
+
+const chatSchema = v.object({
   id: chatId,
   title: v.string(),
-  /** From the first to the last of the branch that is shown. */
+  /** From the first to the last of the branch that is shown; to the question while replies to it are compared. */
   messages: v.array(chatMessageSchema),
   reply: v.nullable(replyInFlightSchema),
+  comparison: v.nullable(comparisonSchema),
   isDeleted: v.boolean(),
+  isTemporary,
 })
 export type Chat = v.InferOutput<typeof chatSchema>
 
-export const chatEventSchema = v.variant('kind', [
+const chatEventSchema = v.variant('kind', [
   /** First event of every subscription, and after changes of the branch, the title, or deletion and restoring. */
   v.object({ kind: v.literal('chat'), chat: chatSchema }),
   /** A message of the branch changed as a whole (status, stats, actions). */
   v.object({ kind: v.literal('message'), message: chatMessageSchema }),
   /** Text to append; batched to about one a frame. */
   v.object({ kind: v.literal('append'), messageId, text: v.string() }),
-  /** How the reply in flight stands; null: there is none any more. */
-  v.object({ kind: v.literal('reply'), reply: v.nullable(replyInFlightSchema) }),
+  /** How a reply in flight stands; null: it has ended. */
+  v.object({ kind: v.literal('reply'), messageId, reply: v.nullable(replyInFlightSchema) }),
 ])
 export type ChatEvent = v.InferOutput<typeof chatEventSchema>
 
-export const chatSummarySchema = v.object({
+const chatSummarySchema = v.object({
   id: chatId,
   title: v.string(),
   updatedAtMs: v.number(),
@@ -83,10 +107,11 @@ export const chatSummarySchema = v.object({
   isReplying: v.boolean(),
   /** Deleted chats can be restored for a while; then 'removed' follows. */
   isDeleted: v.boolean(),
+  isTemporary,
 })
 export type ChatSummary = v.InferOutput<typeof chatSummarySchema>
 
-export const chatSummariesEventSchema = v.variant('kind', [
+const chatSummariesEventSchema = v.variant('kind', [
   /** First event of every subscription. */
   v.object({ kind: v.literal('all'), summaries: v.array(chatSummarySchema) }),
   v.object({ kind: v.literal('changed'), summary: chatSummarySchema }),
@@ -100,20 +125,38 @@ const sampling = v.optional(samplingSchema)
 /** Calls on a chat whose reply is being written throw `chat-busy`, but for stop, delete and restore. */
 export const chatsPart = {
   calls: {
-    'chat.create': { params: nothing, result: chatSchema },
+    'chat.create': { params: v.object({ isTemporary }), result: chatSchema },
     /** Hides the chat everywhere and stops its reply; it can be restored for a minute, then it is gone for good. */
     'chat.delete': { params: v.object({ chatId }), result: nothing },
     'chat.restore': { params: v.object({ chatId }), result: nothing },
     /** Adds the user's message and starts the reply; returns when both are stored. A deleted chat is restored by it. */
     'chat.send': { params: v.object({ chatId, text, sampling }), result: nothing },
-    /** Stops the reply in flight; no effect when there is none. */
-    'chat.stop': { params: v.object({ chatId }), result: nothing },
+    /** Stops this reply, or whatever is in flight; no effect when nothing is. */
+    'chat.stop': { params: v.object({ chatId, messageId: v.optional(messageId) }), result: nothing },
     /** Writes another version of a reply, from the state before it; the old one stays. */
     'chat.regenerate': { params: v.object({ chatId, messageId, sampling }), result: nothing },
     /** Goes on with a reply where it was stopped, interrupted or cut by max tokens. */
     'chat.continue': { params: v.object({ chatId, messageId, sampling }), result: nothing },
     /** Another version of the user's message, with a reply of its own; the old branch stays. */
     'chat.edit': { params: v.object({ chatId, messageId, text, sampling }), result: nothing },
+    /** What the user calls the chat; what shows nothing is refused as `invalid-argument`. */
+    'chat.rename': { params: v.object({ chatId, title: v.pipe(v.string(), v.maxLength(1_000)) }), result: nothing },
+    /** A new chat that begins with all up to this message, and with the state of it: nothing is read again. */
+    'chat.branch': { params: v.object({ chatId, messageId }), result: chatSchema },
+    /**
+     * Writes replies to this user's message side by side, from one state and in one batch, a reply for each sampling. Where
+     * replies to it are compared already, these come beside them; more than MAX_COMPARED are refused.
+     */
+    'chat.compare': {
+      params: v.object({
+        chatId,
+        messageId,
+        samplings: v.pipe(v.array(samplingSchema), v.minLength(1), v.maxLength(MAX_COMPARED)),
+      }),
+      result: nothing,
+    },
+    /** Goes on with this one of them; what is still being written of the others is stopped. null: with none of them. */
+    'chat.keep': { params: v.object({ chatId, messageId: v.nullable(messageId) }), result: nothing },
     /** Shows the branch of this version, as it was last seen. */
     'chat.select': { params: v.object({ chatId, messageId }), result: nothing },
   },

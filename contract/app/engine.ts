@@ -6,7 +6,7 @@ import { loadedModelSchema } from '../words/model.ts'
 import { bytes, count, fraction, nothing } from '../words/numbers.ts'
 
 /** One state machine for the engine process and its model, as the window shows it. */
-export const engineStatusSchema = v.variant('phase', [
+const engineStatusSchema = v.variant('phase', [
   v.object({ phase: v.literal('starting') }),
   v.object({ phase: v.literal('loading'), modelName: v.string(), stage: v.picklist(['convert', 'load']), fraction }),
   /** `isMoving`: on its way to another backend; replies wait and go on there. */

@@ -6,10 +6,9 @@ import { loadedModelSchema } from '../words/model.ts'
 import { nothing } from '../words/numbers.ts'
 
 /** Why sequences go to another backend: the user asked, the device was lost, or it had to make room. */
-export const moveCauseSchema = v.picklist(['asked', 'lost', 'evicted'])
-export type MoveCause = v.InferOutput<typeof moveCauseSchema>
+const moveCauseSchema = v.picklist(['asked', 'lost', 'evicted'])
 
-export const engineEventSchema = v.variant('kind', [
+const engineEventSchema = v.variant('kind', [
   v.object({ kind: v.literal('loaded'), loaded: loadedModelSchema }),
   /** The model is on its way to another backend; replies wait. */
   v.object({ kind: v.literal('moving'), cause: moveCauseSchema }),

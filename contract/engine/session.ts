@@ -8,7 +8,7 @@ import { finishReasonSchema, generationStatsSchema, samplingSchema } from '../wo
 const sessionId = v.string()
 
 /** What a session reads next. */
-export const sessionInputSchema = v.variant('kind', [
+const sessionInputSchema = v.variant('kind', [
   /** Plain text. Special tokens in it are read as such only when `parseSpecial`. `<s>` opens an empty session. */
   v.object({ kind: v.literal('text'), text: v.string(), parseSpecial: v.boolean() }),
   v.object({ kind: v.literal('tokens'), tokens: tokenIds }),
@@ -25,7 +25,7 @@ export const sessionInputSchema = v.variant('kind', [
 ])
 export type SessionInput = v.InferOutput<typeof sessionInputSchema>
 
-export const generationEventSchema = v.variant('kind', [
+const generationEventSchema = v.variant('kind', [
   /** Reading the prompt. */
   v.object({ kind: v.literal('prefill'), tokensDone: count, tokensTotal: count, reusedTokens: count }),
   /** New text, always whole UTF-8 characters; `tokens` are the ids since the last such event. */

@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { bytes, count } from './numbers.ts'
 
 /** Every backend there is. */
-export const BACKEND_NAMES = ['reference', 'wasm', 'webgpu'] as const
+const BACKEND_NAMES = ['reference', 'wasm', 'webgpu', 'fpga'] as const
 
 export const backendChoiceSchema = v.picklist(['auto', ...BACKEND_NAMES])
 export type BackendChoice = v.InferOutput<typeof backendChoiceSchema>

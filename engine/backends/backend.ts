@@ -2,13 +2,14 @@
  * What a backend is. Coarse on purpose: one decode step is one call a thread in WASM, one recorded command buffer in
  * WebGPU, one frame to an FPGA. The reference backend is the definition that the others are held against.
  */
+
+import type { CancelSignal } from '../engine-environment.ts'
 import type { EngineError } from '../errors.ts'
-import type { CancelSignal } from '../host.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { ModelSource } from '../model/source.ts'
 import type { OpName, OpTable } from './ops.ts'
 
-export type BackendName = 'reference' | 'wasm' | 'webgpu'
+export type BackendName = 'reference' | 'wasm' | 'webgpu' | 'fpga'
 
 export interface BackendInfo {
   name: BackendName
@@ -19,8 +20,8 @@ export interface BackendInfo {
   kernel: string
 }
 
-/** How the numbers of a recurrent state were made: 'fixed-q14' has 14 bits after the point. */
-export const NUMERIC_MODES = ['float32', 'fixed-q14'] as const
+/** How the numbers of a recurrent state were made: 'tern-fixed-1' is the accelerator's integers (docs/fpga-numerics.md). */
+export const NUMERIC_MODES = ['float32', 'tern-fixed-1'] as const
 export type NumericMode = (typeof NUMERIC_MODES)[number]
 
 /** What holds for every model on this backend. */
@@ -73,7 +74,7 @@ export interface StateHandle {
   readonly id: number
 }
 
-/** Portable recurrent state: L x E float32, the same for every backend. Values of 'fixed-q14' are exact in float32. */
+/** Portable recurrent state: L x E float32, the same for every backend. Values of 'tern-fixed-1' are exact in it up to 256. */
 export interface PortableState {
   layerCount: number
   stateWidth: number

@@ -3,8 +3,9 @@
  * anything changes, a failure that stays. The rules of `Runner` are kept here once; a device has slots for states and
  * computes.
  */
+
+import type { MaybePromise } from '../engine-environment.ts'
 import { EngineError } from '../errors.ts'
-import type { MaybePromise } from '../host.ts'
 import type { ModelConfig } from '../model/config.ts'
 import { checkStateShape } from '../model/state-shape.ts'
 import { checkTokenIds } from '../model/token-ids.ts'

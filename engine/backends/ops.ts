@@ -3,7 +3,10 @@
  * Arrays are row-major, last axis contiguous; T tokens, K inputs, N outputs, E state width, I intermediate size.
  * Outputs are fresh arrays owned by the caller. Semantics: docs/model-format.md, "Arithmetic"; the living definition is reference/.
  */
-import type { MaybePromise } from '../host.ts'
+import type { MaybePromise } from '../engine-environment.ts'
+
+/** Of a BitLinear's own RMSNorm: not the model's. The WASM kernels, which import nothing, have it again. */
+export const BITLINEAR_EPSILON = 1e-6
 
 export interface TernaryMatrix {
   /** N */

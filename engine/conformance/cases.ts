@@ -3,10 +3,10 @@
  * against the reference; the reference runs it against float64. A case is made when it runs, from the seed in its name.
  */
 import type { BitLinearWeights, MlgruInput, OpTable, TernaryMatrix } from '../backends/ops.ts'
-import { createRandom, normal, wholeBelow } from './random.ts'
+import { createRandom, normal, wholeBelow } from '../seeded-random.ts'
 
 export type OpName = keyof OpTable
-export type OpArguments = { [Op in OpName]: Parameters<OpTable[Op]> }
+type OpArguments = { [Op in OpName]: Parameters<OpTable[Op]> }
 
 export interface OpCase<Op extends OpName> {
   /** Operation, shape, values and seed. */
@@ -117,18 +117,29 @@ function opCase<Op extends OpName>(op: Op, what: string, make: (random: () => nu
 
 const floatOfBits = (bits: number): number => new Float32Array(new Uint32Array([bits]).buffer)[0]
 const floatsOfHex = (hex: string): Float32Array =>
-  Float32Array.from(hex.split(' '), word => floatOfBits(Number.parseInt(word, 16)))
+  Float32Array.from(hex.split(/\s+/), word => floatOfBits(Number.parseInt(word, 16)))
 
 /**
  * Rows of nine whose root lies so near to the middle of two float32 that the order of the sum of squares decides it: one sum
  * after another, or float32 pairs, end at its neighbour, and with it most outputs.
  */
-const TIED_ROWS = [
+export const TIED_ROWS = [
   '3f280ac4 3f9584cf 3f1c063c 3fbcce59 3f9a2e09 3faf41fa 3f800002 3a08eb89 345908d5',
   '3f35cac0 3f85d1c6 3f157a89 3f850f3c 3f17d319 3f07bee7 3f800001 39f8253a 345908d5',
   '3f554676 3f33a69c 3f80cb96 3f4518a7 3fb4c674 3fa7a637 3f7fffff 39c7d015 343a9724',
 ].map(floatsOfHex)
 const ONES_OF_NINE = new Float32Array(9).fill(1)
+
+/**
+ * Rows of sixteen near such a middle, where the order in which the eight sums are added up decides: each row alone tells it
+ * from every other order in pairs of pairs, and from running sums forwards and backwards.
+ */
+const TIED_SUMS = [
+  `bc09b183 3f71d623 3fc44ac7 becc1d5c 386c5b73 bf562c47 3f983b69 3d29517f
+   3e839384 3da386d2 3f272b1b bec3d042 33b504f3 3fc34c46 3e5c9cfb bd2bf42f`,
+  `3e2a7fa2 bfda340b 386ab3e1 be860cbd 3f87d8f8 3f820541 3eda7200 bdbf6dd1
+   bdea1cea bd8c4b06 bdfc58d0 3d27615b bf94052d 339cc471 bf9e3d19 be9d4ae3`,
+].map(floatsOfHex)
 
 const rmsNormCases = [
   ...ROW_SHAPES.map(({ T, K }) =>
@@ -140,6 +151,9 @@ const rmsNormCases = [
   ),
   ...ALL_VALUES.map(kind =>
     opCase('rmsNorm', `T=3 K=80 ${kind}`, random => [floats(random, 240, kind), normWeights(random, 80), 1e-6]),
+  ),
+  ...TIED_SUMS.map((row, i) =>
+    opCase('rmsNorm', `T=1 K=16 tied sum ${i + 1}`, () => [row, new Float32Array(16).fill(1), 1e-6]),
   ),
   ...TIED_ROWS.map((row, i) => opCase('rmsNorm', `T=1 K=9 tied root ${i + 1}`, () => [row, ONES_OF_NINE, 1e-6])),
   ...[1e-12, 0.5].flatMap(epsilon =>

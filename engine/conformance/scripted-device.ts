@@ -10,7 +10,7 @@ import { DeviceRunner, type RunnerDevice } from '../backends/device-runner.ts'
 import { EngineError } from '../errors.ts'
 import type { ModelConfig } from '../model/config.ts'
 import { createSampler } from '../sampling/sampler.ts'
-import { createRandom, wholeBelow } from './random.ts'
+import { createRandom, wholeBelow } from '../seeded-random.ts'
 
 /**
  * When a call loses the device: before anything happened; when the states have changed and the answer is lost with them; or
@@ -43,7 +43,7 @@ export interface ScriptedBackend extends Backend {
   steps: number
   chunkTokens: number
   /** Whether it leaves the token after so many of a run ahead to the CPU. */
-  asksHost: (told: number) => boolean
+  asksCpu: (told: number) => boolean
   /** What every call throws from now on. */
   deviceFailure: EngineError | null
   /** Loses the device in the call of this number, from 0. */
@@ -72,7 +72,7 @@ export function createScriptedBackend(options: ScriptedOptions = {}): ScriptedBa
     beforeStep: () => {},
     steps: 0,
     chunkTokens: 16,
-    asksHost: () => false,
+    asksCpu: () => false,
     deviceFailure: null,
     loss: null,
     calls: [],
@@ -189,7 +189,7 @@ class ScriptedDevice implements RunnerDevice<Slot> {
         if (!hasLogits) backend.beforeStep()
         hasLogits = false
         if (backend.deviceFailure) throw backend.deviceFailure
-        if (backend.asksHost(told.length)) break
+        if (backend.asksCpu(told.length)) break
         const token = this.sample([...fed, ...told], told, options)
         told.push(token)
         await this.pause()

@@ -2,8 +2,9 @@
  * Reads a header front to back through a window over a ByteSource. `need(n)` makes the next n bytes present (or throws
  * `file-truncated` before anything is allocated); the plain getters then take them without waiting. Little-endian.
  */
+
+import type { ByteSource } from '../engine-environment.ts'
 import { EngineError } from '../errors.ts'
-import type { ByteSource } from '../host.ts'
 
 const WINDOW_BYTES = 256 * 1024
 

@@ -1,5 +1,5 @@
 /** A range of a ByteSource as a source of its own. Closing it leaves the whole open. */
-import type { ByteSource } from '../host.ts'
+import type { ByteSource } from '../engine-environment.ts'
 import { truncated } from './byte-cursor.ts'
 
 export function sliceSource(whole: ByteSource, offset: number, size: number): ByteSource {

@@ -4,9 +4,9 @@
  * Names inside an index are plain file names of the same folder; anything else is refused.
  */
 import * as v from 'valibot'
+import type { ByteFolder, ByteSource } from '../engine-environment.ts'
 import { EngineError } from '../errors.ts'
-import type { ByteFolder, ByteSource } from '../host.ts'
-import { type Checkpoint, type CheckpointTensor, missingInCheckpoint } from './checkpoint.ts'
+import { type Checkpoint, type CheckpointTensor, missingInCheckpoint, withPlainNames } from './checkpoint.ts'
 import { readJson } from './folder-files.ts'
 import { openSafetensors } from './safetensors.ts'
 import { openTorchBin } from './torch-bin.ts'
@@ -30,9 +30,9 @@ const LAYOUTS: { file: string; open: OpenFile }[] = [
 export async function openCheckpoint(folder: ByteFolder): Promise<Checkpoint> {
   const files = new Set(await folder.list())
   for (const { file, open } of LAYOUTS) {
-    if (files.has(file)) return open(await folder.open(file))
+    if (files.has(file)) return withPlainNames(await open(await folder.open(file)))
     const index = `${file}.index.json`
-    if (files.has(index)) return openShards(folder, index, files, open)
+    if (files.has(index)) return withPlainNames(await openShards(folder, index, files, open))
   }
   throw new EngineError('file-not-found', `"${folder.name}" holds no model weights.`, {
     expected: LAYOUTS.map(({ file }) => `${file}, or ${file}.index.json with its shards`).join('; '),

@@ -4,11 +4,13 @@
  * size of the model: every ternary matrix is read twice, once for its scale and once for its codes.
  * All names and shapes are checked before the first byte is written. Unknown tensors are left out, as transformers does.
  */
+
+import type { ByteFolder, ByteSink, CancelSignal, YieldToEventLoop } from '../engine-environment.ts'
 import { cancelled, EngineError } from '../errors.ts'
-import type { ByteFolder, ByteSink, CancelSignal, YieldToHost } from '../host.ts'
-import { parseHuggingFaceConfig } from '../model/config.ts'
+import { MAX_CONFIG_BYTES, parseHuggingFaceConfig } from '../model/config.ts'
 import type { TensorType } from '../model/source.ts'
-import { MODEL_NAMES, UPSTREAM } from '../model/tensor-names.ts'
+import { elementCount, type ModelTensor, type TensorRole, tensorsOf } from '../model/tensors.ts'
+import { storedShape } from './check-tensors.ts'
 import { type Checkpoint, missingInCheckpoint, notFloat } from './checkpoint.ts'
 import { openCheckpoint } from './checkpoint-folder.ts'
 import { bytesOfFloats, firstNotFinite, isFloatType } from './floats.ts'
@@ -16,14 +18,12 @@ import { readJson } from './folder-files.ts'
 import { tokenizerMetadata } from './folder-tokenizer.ts'
 import { GgufWriter } from './gguf-writer.ts'
 import { modelMetadata } from './model-metadata.ts'
-import { elementCount, type ModelTensor, modelTensors } from './model-tensors.ts'
-import { paddedColumns, type TernaryType } from './tensor-types.ts'
+import type { TernaryType } from './tensor-types.ts'
 import { absmeanScale, magnitudeSum, ternarize } from './ternarize.ts'
 import { packTernaryRow, ternaryRowBytes } from './ternary-blocks.ts'
 
 /** Elements read at a time: 4 MiB as float32. */
 const CHUNK_ELEMENTS = 1 << 20
-const CONFIG_LIMIT_BYTES = 4 * 2 ** 20
 
 export interface ConvertOptions {
   packing: 'tq1_0' | 'tq2_0'
@@ -32,7 +32,7 @@ export interface ConvertOptions {
   /** Called after every piece with 0..1 and the tensor at work. */
   onProgress?: (fraction: number, tensor: string) => void
   signal?: CancelSignal
-  yieldToHost?: YieldToHost
+  yieldToEventLoop?: YieldToEventLoop
   /** Default: the folder's name. */
   modelName?: string
 }
@@ -49,17 +49,12 @@ export async function convertCheckpoint(
 ): Promise<{ outputBytes: number }> {
   let checkpoint: Checkpoint | null = null
   try {
-    const files = await folder.list()
-    if (!files.includes('config.json')) throw noConfig(folder, files)
-    const configJson = await readJson(folder, 'config.json', CONFIG_LIMIT_BYTES)
+    const configJson = await readConfigJson(folder)
     const { config, tieWordEmbeddings } = parseHuggingFaceConfig(configJson)
     const tokenizer = await tokenizerMetadata(folder, configJson, config)
     checkpoint = await openCheckpoint(folder)
     const packing = options.packing === 'tq1_0' ? 'TQ1_0' : 'TQ2_0'
-    const plan = planTensors(checkpoint, modelTensors(config), upstreamNames(config.layerCount, tieWordEmbeddings), {
-      packing,
-      embedding: options.embedding ?? 'source',
-    })
+    const plan = planTensors(checkpoint, tensorsOf(config, tieWordEmbeddings), packing, options.embedding ?? 'source')
     const metadata = [...modelMetadata(config, options.modelName ?? folder.name, packing), ...tokenizer]
     const writer = new GgufWriter(sink, metadata, plan)
     await new Conversion(checkpoint, writer, plan, options).run()
@@ -72,36 +67,20 @@ export async function convertCheckpoint(
   }
 }
 
-const noConfig = (folder: ByteFolder, files: string[]): EngineError =>
-  new EngineError('file-not-found', `"${folder.name}" has no config.json.`, {
+/** config.json of a folder, to be parsed. Throws `file-not-found`, `format-invalid`, `limit-exceeded`. */
+export async function readConfigJson(folder: ByteFolder): Promise<unknown> {
+  const files = await folder.list()
+  if (files.includes('config.json')) return readJson(folder, 'config.json', MAX_CONFIG_BYTES)
+  throw new EngineError('file-not-found', `"${folder.name}" has no config.json.`, {
     expected: 'config.json beside the weights',
     actual: files.length === 0 ? 'an empty folder' : files.toSorted().slice(0, 8).join(', '),
     remedy: 'Choose the folder of a Hugging Face checkpoint.',
   })
-
-/** Our tensor names to those of the checkpoint; a scale comes from its matrix and is not listed. */
-function upstreamNames(layerCount: number, tieWordEmbeddings: boolean): Map<string, string> {
-  const names = new Map<string, string>([
-    [MODEL_NAMES.embedding, UPSTREAM.embedding],
-    [MODEL_NAMES.lowerBounds, UPSTREAM.lowerBounds],
-    [MODEL_NAMES.outputNorm, UPSTREAM.outputNorm],
-    // Tying shares the weight only; the norm of the head's inputs is its own.
-    [MODEL_NAMES.output.weight, tieWordEmbeddings ? UPSTREAM.embedding : `${UPSTREAM.head}.weight`],
-    [MODEL_NAMES.output.inNorm, `${UPSTREAM.head}.norm.weight`],
-  ])
-  for (let layer = 0; layer < layerCount; layer++) {
-    for (const [ours, upstream] of UPSTREAM.blockNorms(layer)) names.set(ours, upstream)
-    for (const [ours, stem] of UPSTREAM.blockBitLinear(layer)) {
-      names.set(ours.weight, `${stem}.weight`)
-      names.set(ours.inNorm, `${stem}.norm.weight`)
-    }
-  }
-  return names
 }
 
 interface PlannedTensor {
   name: string
-  kind: ModelTensor['kind']
+  role: TensorRole
   type: TensorType
   /** As stored (padded). */
   shape: number[]
@@ -114,26 +93,21 @@ interface PlannedTensor {
 function planTensors(
   checkpoint: Checkpoint,
   tensors: ModelTensor[],
-  names: Map<string, string>,
-  { packing, embedding }: { packing: TernaryType; embedding: 'source' | 'f16' },
+  packing: TernaryType,
+  embedding: 'source' | 'f16',
 ): PlannedTensor[] {
-  return tensors.map(({ name, kind, shape, isScale }) => {
-    if (isScale) return { name, kind, type: 'F32', shape, trueShape: shape, upstream: null }
-    const upstream = names.get(name)!
-    const dtype = checkUpstream(checkpoint, upstream, shape)
-    if (kind === 'ternary') {
-      return { name, kind, type: packing, shape: [shape[0]!, paddedColumns(shape[1]!)], trueShape: shape, upstream }
-    }
+  return tensors.map(({ name, role, shape, upstream }) => {
+    const dtype = upstream === null ? 'F32' : checkUpstream(checkpoint, upstream, shape)
     const kept = dtype === 'F16' || dtype === 'BF16' ? dtype : 'F32'
-    const type = kind === 'float' ? 'F32' : embedding === 'f16' ? 'F16' : kept
-    return { name, kind, type, shape, trueShape: shape, upstream }
+    const type = role === 'ternary' ? packing : role !== 'embedding' ? 'F32' : embedding === 'f16' ? 'F16' : kept
+    return { name, role, type, shape: storedShape(type, shape), trueShape: shape, upstream }
   })
 }
 
 /** Element type of a tensor of the checkpoint, once it is there, of that shape and of floats. */
 function checkUpstream(checkpoint: Checkpoint, name: string, shape: number[]): string {
   const tensor = checkpoint.tensors.get(name)
-  if (!tensor) throw missingInCheckpoint(name)
+  if (!tensor) throw missingInCheckpoint(name, checkpoint.tensors.keys())
   if (tensor.shape.join() !== shape.join()) {
     throw new EngineError('tensor-shape-mismatch', `Tensor "${name}" does not fit config.json.`, {
       expected: `[${shape.join(', ')}]`,
@@ -168,7 +142,7 @@ class Conversion {
     for (const tensor of this.#plan) {
       if (tensor.upstream === null) {
         await this.#writer.writeTensor(tensor.name, bytesOfFloats('F32', Float32Array.of(this.#scale)))
-      } else if (tensor.kind === 'ternary') {
+      } else if (tensor.role === 'ternary') {
         this.#scale = await this.#readScale(tensor, tensor.upstream)
         await this.#writeTernary(tensor, tensor.upstream, this.#scale)
       } else {
@@ -228,12 +202,12 @@ class Conversion {
   async #advance(elements: number, name: string): Promise<void> {
     this.#elementsDone += elements
     this.#options.onProgress?.(this.#elementsDone / this.#totalElements, name)
-    await this.#options.yieldToHost?.()
+    await this.#options.yieldToEventLoop?.()
   }
 }
 
 /** How often a tensor of the checkpoint is read for one of ours. */
-const passes = ({ kind, upstream }: PlannedTensor): number => (upstream === null ? 0 : kind === 'ternary' ? 2 : 1)
+const passes = ({ role, upstream }: PlannedTensor): number => (upstream === null ? 0 : role === 'ternary' ? 2 : 1)
 
 function notFinite(name: string, values: Float32Array, first: number): EngineError {
   const at = firstNotFinite(values)

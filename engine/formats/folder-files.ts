@@ -1,6 +1,8 @@
 /** Small text files of a checkpoint folder, with a bound on their size. */
+
+import type { ByteFolder } from '../engine-environment.ts'
 import { EngineError } from '../errors.ts'
-import type { ByteFolder } from '../host.ts'
+import { refuseStandIn } from './stand-in.ts'
 
 /** The whole of a small file. Throws `limit-exceeded` before reading when it is larger than `limitBytes`. */
 export async function readSmallFile(folder: ByteFolder, fileName: string, limitBytes: number): Promise<Uint8Array> {
@@ -13,6 +15,7 @@ export async function readSmallFile(folder: ByteFolder, fileName: string, limitB
         remedy: 'The file is damaged: download it again.',
       })
     }
+    await refuseStandIn(source)
     return await source.read(0, source.size)
   } finally {
     await source.close()

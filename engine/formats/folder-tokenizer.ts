@@ -4,9 +4,9 @@
  * here, but what could not be loaded later is refused. A folder without a tokenizer is fine.
  */
 import * as v from 'valibot'
+import type { ByteFolder } from '../engine-environment.ts'
 import { EngineError } from '../errors.ts'
-import type { ByteFolder } from '../host.ts'
-import type { ModelConfig } from '../model/config.ts'
+import { MAX_EOS_TOKENS, type ModelConfig } from '../model/config.ts'
 import { compileChatTemplate } from '../tokenizer/chat-template.ts'
 import { sentencePieceToTokenizerJson } from '../tokenizer/sentencepiece.ts'
 import { createTokenizer } from '../tokenizer/tokenizer.ts'
@@ -97,6 +97,13 @@ export async function tokenizerMetadata(
     ...[modelIds.eos_token_id ?? []].flat(),
     idOf('eos_token'),
   )
+  if (eos.length > MAX_EOS_TOKENS) {
+    throw new EngineError('config-invalid', `"${folder.name}": eos_token_id names too many tokens.`, {
+      expected: `at most ${MAX_EOS_TOKENS} tokens in config.json and generation_config.json`,
+      actual: String(eos.length),
+      remedy: 'Take the files of the original checkpoint, or leave the tokens that end a reply.',
+    })
+  }
   const [bos] = inVocabulary(modelIds.bos_token_id, generation.bos_token_id, idOf('bos_token'))
   const [padding] = inVocabulary(modelIds.pad_token_id, generation.pad_token_id, idOf('pad_token'))
   const [unknown] = inVocabulary(idOf('unk_token'))

@@ -2,10 +2,11 @@
  * Writes a GGUF v3 file front to back: header first, then the tensors in their order, each in any number of pieces.
  * Every size is known before the first byte goes out. What a model file holds is decided by the callers.
  */
+
+import type { ByteSink } from '../engine-environment.ts'
 import { EngineError } from '../errors.ts'
-import type { ByteSink } from '../host.ts'
 import type { TensorInfo, TensorType } from '../model/source.ts'
-import { GGUF_DEFAULT_ALIGNMENT, GGUF_VALUE_TYPES, type GgufScalar, type GgufValueType } from './gguf.ts'
+import { GGUF_DEFAULT_ALIGNMENT, GGUF_VALUE_TYPES, type GgufScalar, type GgufValueType } from './gguf-values.ts'
 import { TENSOR_TYPES, tensorBytes } from './tensor-types.ts'
 
 export interface GgufEntry {

@@ -2,12 +2,13 @@
 import type { ModelConfig } from '../model/config.ts'
 import {
   type BitLinearMagnitudes,
+  type BlockMagnitudes,
   type ModelMagnitudes,
   type NumericEnvelope,
   numericEnvelope,
 } from '../model/numeric-domain.ts'
 import type { ModelSource, TensorType } from '../model/source.ts'
-import { type BitLinearNames, blockNames, MODEL_NAMES } from '../model/tensor-names.ts'
+import { EMBEDDING, headTensors, type LinearTensors, mapBlock, type NormTensor } from '../model/tensors.ts'
 import { readFloatRows, readFloats, readScale } from './read-tensors.ts'
 
 /** Types that cannot hold more than this, whatever is in the file; the others are read. */
@@ -25,42 +26,30 @@ export async function checkNumericDomain(source: ModelSource): Promise<NumericEn
 }
 
 async function readMagnitudes(source: ModelSource): Promise<ModelMagnitudes> {
-  const { hiddenSize: D, stateWidth: E, intermediateSize: I, layerCount } = source.config
-  const norm = async (name: string, width: number) => largestOf(await readFloats(source, name, [width]))
-  const bitLinear = async (names: BitLinearNames, width: number): Promise<BitLinearMagnitudes> => ({
-    scale: await readScale(source, names.scale),
-    inNorm: await norm(names.inNorm, width),
+  const norm = async ({ name, width }: NormTensor) => largestOf(await readFloats(source, name, [width]))
+  const bitLinear = async ({ scale, inNorm, columns }: LinearTensors): Promise<BitLinearMagnitudes> => ({
+    scale: await readScale(source, scale),
+    inNorm: await norm({ name: inNorm, width: columns }),
   })
-  const blocks: ModelMagnitudes['blocks'] = []
-  for (let layer = 0; layer < layerCount; layer++) {
-    const names = blockNames(layer)
-    blocks.push({
-      mlgruNorm: await norm(names.mlgruNorm, D),
-      mlgruI: await bitLinear(names.mlgruI, D),
-      mlgruF: await bitLinear(names.mlgruF, D),
-      mlgruG: await bitLinear(names.mlgruG, D),
-      mlgruO: await bitLinear(names.mlgruO, E),
-      mlgruOutNorm: await norm(names.mlgruOutNorm, E),
-      gluNorm: await norm(names.gluNorm, D),
-      gluGateUp: await bitLinear(names.gluGateUp, D),
-      gluDown: await bitLinear(names.gluDown, I),
-    })
-  }
+  const { config } = source
+  const blocks: BlockMagnitudes[] = []
+  for (let layer = 0; layer < config.layerCount; layer++) blocks.push(await mapBlock(config, layer, norm, bitLinear))
+  const { outputNorm, output } = headTensors(config)
   return {
-    embedding: await embeddingMagnitude(source, source.config),
+    embedding: await embeddingMagnitude(source, config),
     blocks,
-    outputNorm: await norm(MODEL_NAMES.outputNorm, D),
-    output: await bitLinear(MODEL_NAMES.output, D),
+    outputNorm: await norm(outputNorm),
+    output: await bitLinear(output),
   }
 }
 
 async function embeddingMagnitude(source: ModelSource, { vocabularySize, hiddenSize }: ModelConfig): Promise<number> {
-  const known = MAX_OF_TYPE[source.tensor(MODEL_NAMES.embedding).type]
+  const known = MAX_OF_TYPE[source.tensor(EMBEDDING).type]
   if (known !== undefined) return known
   let largest = 0
   for (let row = 0; row < vocabularySize; row += ROWS_AT_ONCE) {
     const rows = Math.min(ROWS_AT_ONCE, vocabularySize - row)
-    largest = Math.max(largest, largestOf(await readFloatRows(source, MODEL_NAMES.embedding, row, rows, hiddenSize)))
+    largest = Math.max(largest, largestOf(await readFloatRows(source, EMBEDDING, row, rows, hiddenSize)))
   }
   return largest
 }

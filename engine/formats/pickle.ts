@@ -49,7 +49,7 @@ export class PickledTensor {
   }
 }
 
-export class Tuple {
+class Tuple {
   readonly items: readonly PickleValue[]
   constructor(items: readonly PickleValue[]) {
     this.items = items
@@ -216,45 +216,6 @@ class Machine {
       case OP.POP:
         if (stack.pop() === undefined) throw broken(this.#file, 'its pickle takes from an empty stack')
         return
-      case OP.NONE:
-        stack.push(null)
-        return
-      case OP.NEWTRUE:
-        stack.push(true)
-        return
-      case OP.NEWFALSE:
-        stack.push(false)
-        return
-      case OP.BININT:
-        await this.#need(4)
-        stack.push(cursor.i32())
-        return
-      case OP.BININT1:
-        await this.#need(1)
-        stack.push(cursor.u8())
-        return
-      case OP.BININT2:
-        await this.#need(2)
-        stack.push(cursor.u16())
-        return
-      case OP.LONG1:
-        await this.#need(1)
-        stack.push(await this.#long(cursor.u8()))
-        return
-      case OP.BINFLOAT:
-        await this.#need(8)
-        stack.push(floatBigEndian(cursor.bytes(8)))
-        return
-      case OP.BINUNICODE:
-      case OP.BINSTRING:
-        await this.#need(4)
-        stack.push(await this.#text(cursor.u32()))
-        return
-      case OP.SHORT_BINUNICODE:
-      case OP.SHORT_BINSTRING:
-        await this.#need(1)
-        stack.push(await this.#text(cursor.u8()))
-        return
       case OP.EMPTY_TUPLE:
         stack.push(new Tuple([]))
         return
@@ -308,8 +269,49 @@ class Machine {
       case OP.BINPERSID:
         stack.push(this.#storage(this.#pop()))
         return
+      default: {
+        const value = await this.#scalar(opcode)
+        if (value === undefined) throw refused(this.#file, `pickle operation 0x${opcode.toString(16).padStart(2, '0')}`)
+        stack.push(value)
+      }
+    }
+  }
+
+  /** The value of an operation that carries one; undefined: it carries none. */
+  async #scalar(opcode: number): Promise<PickleValue | undefined> {
+    const cursor = this.#cursor
+    switch (opcode) {
+      case OP.NONE:
+        return null
+      case OP.NEWTRUE:
+        return true
+      case OP.NEWFALSE:
+        return false
+      case OP.BININT:
+        await this.#need(4)
+        return cursor.i32()
+      case OP.BININT1:
+        await this.#need(1)
+        return cursor.u8()
+      case OP.BININT2:
+        await this.#need(2)
+        return cursor.u16()
+      case OP.LONG1:
+        await this.#need(1)
+        return await this.#long(cursor.u8())
+      case OP.BINFLOAT:
+        await this.#need(8)
+        return floatBigEndian(cursor.bytes(8))
+      case OP.BINUNICODE:
+      case OP.BINSTRING:
+        await this.#need(4)
+        return await this.#text(cursor.u32())
+      case OP.SHORT_BINUNICODE:
+      case OP.SHORT_BINSTRING:
+        await this.#need(1)
+        return await this.#text(cursor.u8())
       default:
-        throw refused(this.#file, `pickle operation 0x${opcode.toString(16).padStart(2, '0')}`)
+        return undefined
     }
   }
 

@@ -3,15 +3,18 @@
  * Rows are drawn from a small pool of packed random rows, so that gigabytes take seconds. No tokenizer; the text that such
  * a model generates is noise.
  */
+
+import type { ByteSink, CancelSignal, YieldToEventLoop } from '../engine-environment.ts'
 import { cancelled } from '../errors.ts'
-import type { ByteSink, CancelSignal, YieldToHost } from '../host.ts'
 import { checkConfig, defaultIntermediateSize, type ModelConfig } from '../model/config.ts'
-import { MODEL_NAMES } from '../model/tensor-names.ts'
+import type { TensorType } from '../model/source.ts'
+import { elementCount, type ModelTensor, tensorsOf } from '../model/tensors.ts'
+import { createRandom, type Random } from '../seeded-random.ts'
+import { storedShape } from './check-tensors.ts'
 import { bytesOfFloats } from './floats.ts'
 import { GgufWriter } from './gguf-writer.ts'
 import { modelMetadata } from './model-metadata.ts'
-import { elementCount, type ModelTensor, modelTensors } from './model-tensors.ts'
-import { paddedColumns, type TernaryType } from './tensor-types.ts'
+import type { TernaryType } from './tensor-types.ts'
 import { packTernaryRow, ternaryRowBytes } from './ternary-blocks.ts'
 
 const publishedShape = (hiddenSize: number, layerCount: number): ModelConfig => ({
@@ -41,7 +44,7 @@ export interface RandomModelOptions {
   modelName?: string
   onProgress?: (fraction: number) => void
   signal?: CancelSignal
-  yieldToHost?: YieldToHost
+  yieldToEventLoop?: YieldToEventLoop
 }
 
 const CHUNK_BYTES = 4 * 2 ** 20
@@ -61,7 +64,7 @@ export async function writeRandomModel(
   try {
     checkConfig(config)
     const packing = options.packing === 'tq1_0' ? 'TQ1_0' : 'TQ2_0'
-    const tensors = modelTensors(config)
+    const tensors = tensorsOf(config)
     const metadata = modelMetadata(config, options.modelName ?? 'Random weights', packing)
     if (config.bosTokenId !== null) {
       metadata.push({ key: 'tokenizer.ggml.bos_token_id', type: 'uint32', value: config.bosTokenId })
@@ -77,9 +80,10 @@ export async function writeRandomModel(
   }
 }
 
-function storedForm({ kind, shape }: ModelTensor, packing: TernaryType) {
-  if (kind === 'ternary') return { type: packing, shape: [shape[0]!, paddedColumns(shape[1]!)] }
-  return { type: kind === 'embedding' ? ('F16' as const) : ('F32' as const), shape }
+/** How this writer stores a tensor. */
+export function storedForm({ role, shape }: ModelTensor, packing: TernaryType): { type: TensorType; shape: number[] } {
+  const type = role === 'ternary' ? packing : role === 'embedding' ? 'F16' : 'F32'
+  return { type, shape: storedShape(type, shape) }
 }
 
 async function writeTensors(
@@ -88,7 +92,7 @@ async function writeTensors(
   packing: TernaryType,
   options: RandomModelOptions,
 ) {
-  const random = randomNumbers(options.seed ?? 1)
+  const random = createRandom(options.seed ?? 1)
   const pools = new Map<number, Uint8Array[]>()
   let bytesDone = 0
   await writer.writeHeader()
@@ -98,44 +102,31 @@ async function writeTensors(
       await writer.writeTensor(tensor.name, bytes)
       bytesDone += bytes.length
       options.onProgress?.(Math.min(1, bytesDone / writer.totalBytes))
-      await options.yieldToHost?.()
+      await options.yieldToEventLoop?.()
     }
   }
   await writer.finish()
 }
 
-type Random = () => number
-
-/** Uniform in [0, 1): mulberry32. */
-function randomNumbers(seed: number): Random {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 function* tensorPieces(
-  { name, kind, shape, isScale }: ModelTensor,
+  { role, shape }: ModelTensor,
   packing: TernaryType,
   pools: Map<number, Uint8Array[]>,
   random: Random,
 ): Generator<Uint8Array> {
-  if (isScale) yield bytesOfFloats('F32', Float32Array.of(0.02 + 0.01 * random()))
-  else if (kind === 'float') {
+  if (role === 'scale') yield bytesOfFloats('F32', Float32Array.of(0.02 + 0.01 * random()))
+  else if (role !== 'ternary' && role !== 'embedding') {
     // Norm weights around 1; raw lower bounds around 0.
-    const middle = name === MODEL_NAMES.lowerBounds ? 0 : 1
+    const middle = role === 'lowerBounds' ? 0 : 1
     yield bytesOfFloats(
       'F32',
       Float32Array.from({ length: elementCount(shape) }, () => middle + 0.2 * (random() - 0.5)),
     )
   } else {
     const [rows, columns] = shape as [number, number]
-    const key = kind === 'ternary' ? columns : -columns
+    const key = role === 'ternary' ? columns : -columns
     const pool =
-      pools.get(key) ?? (kind === 'ternary' ? ternaryPool(packing, columns, random) : floatPool(columns, random))
+      pools.get(key) ?? (role === 'ternary' ? ternaryPool(packing, columns, random) : floatPool(columns, random))
     pools.set(key, pool)
     yield* drawRows(pool, rows, random)
   }

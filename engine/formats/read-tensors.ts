@@ -4,9 +4,10 @@
  */
 import { EngineError } from '../errors.ts'
 import type { ModelSource, TensorInfo, TensorType } from '../model/source.ts'
+import { elementCount } from '../model/tensors.ts'
+import { checkShape, TYPES_OF_ROLE, wrongType } from './check-tensors.ts'
 import { firstNotFinite, floatsOfBytes } from './floats.ts'
 import { f16ToF32 } from './half.ts'
-import { elementCount } from './model-tensors.ts'
 import { isTernaryType, paddedColumns, rowBytes } from './tensor-types.ts'
 import { unpackTernaryRow } from './ternary-blocks.ts'
 
@@ -70,7 +71,7 @@ export async function readTernaryRows(
 ): Promise<Int8Array> {
   const info = source.tensor(name)
   const { type } = info
-  if (!isTernaryType(type)) throw wrongType(info, 'TQ1_0, TQ2_0')
+  if (!isTernaryType(type)) throw wrongType(info, TYPES_OF_ROLE.ternary)
   checkShape(info, [info.shape[0] ?? 0, paddedColumns(columns)])
   checkRows(info, firstRow, rowCount)
   const bytesPerRow = rowBytes(type, paddedColumns(columns))
@@ -87,7 +88,7 @@ export async function readTernaryRows(
  * @throws EngineError `tensor-type-unsupported`, `tensor-not-finite`
  */
 export function decodeFloats(type: TensorType, bytes: Uint8Array, count: number, name: string): Float32Array {
-  if (isTernaryType(type)) throw wrongType({ name, type }, 'F32, F16, BF16, Q8_0')
+  if (isTernaryType(type)) throw wrongType({ name, type }, TYPES_OF_ROLE.embedding)
   const values = type === 'Q8_0' ? floatsOfQ8(bytes, count) : floatsOfBytes(type, bytes, count)
   const at = firstNotFinite(values)
   if (at >= 0) throw notFinite(name, values[at]!, at)
@@ -111,15 +112,6 @@ function floatsOfQ8(bytes: Uint8Array, count: number): Float32Array {
   return values
 }
 
-function checkShape(info: TensorInfo, expected: number[]): void {
-  if (info.shape.join() === expected.join()) return
-  throw new EngineError('tensor-shape-mismatch', `Tensor "${info.name}" has an unexpected shape.`, {
-    expected: `[${expected.join(', ')}]`,
-    actual: `[${info.shape.join(', ')}]`,
-    remedy: REMEDY,
-  })
-}
-
 function checkRows(info: TensorInfo, firstRow: number, rowCount: number): void {
   if (firstRow >= 0 && rowCount >= 0 && firstRow + rowCount <= info.shape[0]!) return
   throw new EngineError('invalid-argument', `Rows outside tensor "${info.name}".`, {
@@ -127,10 +119,3 @@ function checkRows(info: TensorInfo, firstRow: number, rowCount: number): void {
     actual: `${rowCount} from row ${firstRow}`,
   })
 }
-
-const wrongType = (info: Pick<TensorInfo, 'name' | 'type'>, expected: string): EngineError =>
-  new EngineError('tensor-type-unsupported', `Tensor "${info.name}" is stored in a type that does not belong there.`, {
-    expected,
-    actual: info.type,
-    remedy: REMEDY,
-  })

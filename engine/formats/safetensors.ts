@@ -4,14 +4,15 @@
  * Stricter than most readers: duplicate keys and overlapping tensors are refused.
  */
 import * as v from 'valibot'
+import type { ByteSink, ByteSource } from '../engine-environment.ts'
 import { EngineError } from '../errors.ts'
-import type { ByteSink, ByteSource } from '../host.ts'
 import { ByteCursor, truncated } from './byte-cursor.ts'
 import { type Checkpoint, type CheckpointTensor, missingInCheckpoint, notFloat } from './checkpoint.ts'
 import { FLOAT_BYTES, floatsOfBytes, isFloatType } from './floats.ts'
+import { refuseStandIn } from './stand-in.ts'
 
 /** A header of 16 MiB describes more than 100,000 tensors. */
-const HEADER_LIMIT_BYTES = 16 * 2 ** 20
+const MAX_HEADER_BYTES = 16 * 2 ** 20
 
 const DTYPE_BYTES: Record<string, number> = {
   ...{ BOOL: 1, U8: 1, I8: 1, F8_E4M3: 1, F8_E5M2: 1, U16: 2, I16: 2, F16: 2, BF16: 2 },
@@ -26,7 +27,7 @@ const tensorSchema = v.strictObject({
 })
 const metadataSchema = v.record(v.string(), v.string())
 
-export interface SafetensorsTensor extends CheckpointTensor {
+interface SafetensorsTensor extends CheckpointTensor {
   /** From the start of the file. */
   readonly fileOffset: number
   readonly byteLength: number
@@ -45,6 +46,7 @@ export interface Safetensors extends Checkpoint {
  */
 export async function openSafetensors(source: ByteSource): Promise<Safetensors> {
   try {
+    await refuseStandIn(source)
     return makeReader(source, await readHeader(source))
   } catch (error) {
     await source.close()
@@ -68,10 +70,11 @@ async function readHeader(source: ByteSource): Promise<Header> {
   const cursor = new ByteCursor(source)
   await cursor.need(8)
   const headerBytes = cursor.size64()
-  if (headerBytes > HEADER_LIMIT_BYTES) {
-    throw new EngineError('limit-exceeded', `"${source.name}" is not a plausible safetensors file.`, {
-      expected: `a header of at most ${HEADER_LIMIT_BYTES} bytes`,
-      actual: Number.isFinite(headerBytes) ? `${headerBytes} bytes` : 'more than 2^53 bytes',
+  if (headerBytes > MAX_HEADER_BYTES) {
+    const first = [...(await source.read(0, 8))].map(byte => byte.toString(16).padStart(2, '0')).join(' ')
+    throw new EngineError('limit-exceeded', `"${source.name}" is not a safetensors file.`, {
+      expected: `the length of a header, at most ${MAX_HEADER_BYTES} bytes`,
+      actual: `first bytes ${first}`,
       remedy: 'The file is damaged or in another format: download it again from a source you trust.',
     })
   }

@@ -4,13 +4,14 @@
  * anywhere in them and have any strides; elements come out row-major.
  * Source: torch/serialization.py.
  */
+
+import type { ByteSource } from '../engine-environment.ts'
 import { EngineError } from '../errors.ts'
-import type { ByteSource } from '../host.ts'
+import { elementCount } from '../model/tensors.ts'
 import { ByteCursor, truncated } from './byte-cursor.ts'
 import { sliceSource } from './byte-slice.ts'
 import { type Checkpoint, missingInCheckpoint, notFloat } from './checkpoint.ts'
 import { FLOAT_BYTES, type FloatType, floatsOfBytes, isFloatType } from './floats.ts'
-import { elementCount } from './model-tensors.ts'
 import {
   type PickleDict,
   PickledTensor,
@@ -19,10 +20,11 @@ import {
   type Storage,
   type StorageType,
 } from './pickle.ts'
+import { refuseStandIn } from './stand-in.ts'
 import { type CentralEntry, locateZipEntry, readZipDirectory } from './zip.ts'
 
 /** A transposed or otherwise scattered tensor is gathered in memory, from a storage range of at most this size. */
-const GATHER_LIMIT_BYTES = 512 * 2 ** 20
+const MAX_GATHER_BYTES = 512 * 2 ** 20
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn
 const LEGACY_PROTOCOL = 1001
 
@@ -43,6 +45,7 @@ interface BinTensor {
  */
 export async function openTorchBin(source: ByteSource): Promise<Checkpoint> {
   try {
+    await refuseStandIn(source)
     const { stateDict, storages } = (await isZip(source)) ? await readZipLayout(source) : await readLegacyLayout(source)
     return makeReader(source, placeTensors(source, stateDict, storages))
   } catch (error) {
@@ -158,14 +161,15 @@ function storageElementBytes(source: ByteSource, type: StorageType): number {
   return bytes
 }
 
-/** The dict itself, or the one that training scripts put under "state_dict" or "model". */
-function stateDictOf(source: ByteSource, value: PickleValue): PickleDict {
+/** Where training scripts put the state dict, one within the other too. */
+const STATE_DICT_KEYS = ['state_dict', 'model_state_dict', 'model', 'module'] as const
+const MAX_STATE_DICT_DEPTH = 4
+
+/** The dict itself, or the one inside that has the tensors. */
+function stateDictOf(source: ByteSource, value: PickleValue, depth = 0): PickleDict {
   if (!(value instanceof Map)) throw invalid(source, 'it holds no state dict')
-  for (const key of ['state_dict', 'model']) {
-    const inner = value.get(key)
-    if (inner instanceof Map) return inner
-  }
-  return value
+  const inner = STATE_DICT_KEYS.map(key => value.get(key)).find(found => found instanceof Map)
+  return inner === undefined || depth === MAX_STATE_DICT_DEPTH ? value : stateDictOf(source, inner, depth + 1)
 }
 
 const tensorsOf = (stateDict: PickleDict): PickledTensor[] =>
@@ -186,10 +190,8 @@ function placeTensors(source: ByteSource, stateDict: PickleDict, storages: Map<s
     if (!(end * elementBytes <= storageBytes)) {
       throw invalid(source, `tensor "${key.slice(0, 256)}" reaches beyond its storage`)
     }
-    // Data-parallel training puts "module." before every name.
-    const name = key.startsWith('module.') ? key.slice('module.'.length) : key
-    tensors.set(name, {
-      name,
+    tensors.set(key, {
+      name: key,
       dtype: type,
       shape,
       strides,
@@ -222,9 +224,9 @@ function makeReader(source: ByteSource, tensors: Map<string, BinTensor>): Checkp
     gathered = null
     const count = spanOf(tensor.shape, tensor.strides)
     const byteLength = count * FLOAT_BYTES[dtype]
-    if (byteLength > GATHER_LIMIT_BYTES) {
+    if (byteLength > MAX_GATHER_BYTES) {
       throw new EngineError('limit-exceeded', `Tensor "${tensor.name}" is scattered over too large a range.`, {
-        expected: `at most ${GATHER_LIMIT_BYTES} bytes`,
+        expected: `at most ${MAX_GATHER_BYTES} bytes`,
         actual: `${byteLength} bytes`,
         remedy: 'Save the checkpoint with contiguous tensors, as safetensors.',
       })

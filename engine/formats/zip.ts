@@ -3,8 +3,9 @@
  * inflated: an archive with a compressed or encrypted entry is refused. Every offset and size is held against the file.
  * Source: PKWARE APPNOTE.TXT, sections 4.3 and 4.5.
  */
+
+import type { ByteSource } from '../engine-environment.ts'
 import { EngineError } from '../errors.ts'
-import type { ByteSource } from '../host.ts'
 
 export interface ZipEntry {
   readonly name: string

@@ -26,24 +26,33 @@ export interface ModelConfig {
   eosTokenIds: number[]
 }
 
+/** What a file calls each part of a configuration. The state's width stands in a file as a ratio to the hidden size. */
+export type ConfigKeys = Readonly<Record<keyof ModelConfig, string>>
+
 /** Limits that no real checkpoint reaches; a hostile one is refused before anything is allocated. */
-export const CONFIG_LIMITS = {
+export const MAX_CONFIG = {
   vocabularySize: 1 << 20,
   hiddenSize: 1 << 16,
   stateWidth: 1 << 17,
   layerCount: 1024,
   intermediateSize: 1 << 18,
+  trainingContextLength: 2 ** 31,
 } as const
 
-const positiveInteger = v.pipe(v.number(), v.integer(), v.minValue(1))
+/** Of a file; a reader of GGUF keeps no longer list. */
+export const MAX_EOS_TOKENS = 256
+
+/** Of config.json. */
+export const MAX_CONFIG_BYTES = 4 * 2 ** 20
+
 const tokenIds = v.union([v.pipe(v.number(), v.integer()), v.array(v.pipe(v.number(), v.integer()))])
 
 const huggingFaceConfigSchema = v.object({
   model_type: v.string(),
-  vocab_size: positiveInteger,
-  hidden_size: positiveInteger,
-  num_hidden_layers: positiveInteger,
-  intermediate_size: v.nullish(positiveInteger),
+  vocab_size: v.number(),
+  hidden_size: v.number(),
+  num_hidden_layers: v.number(),
+  intermediate_size: v.nullish(v.number()),
   hidden_ratio: v.nullish(v.number()),
   expand_ratio: v.nullish(v.number()),
   use_short_conv: v.nullish(v.boolean()),
@@ -51,7 +60,7 @@ const huggingFaceConfigSchema = v.object({
   tie_word_embeddings: v.nullish(v.boolean()),
   hidden_act: v.nullish(v.string()),
   rms_norm_eps: v.nullish(v.number()),
-  max_position_embeddings: v.nullish(positiveInteger),
+  max_position_embeddings: v.nullish(v.number()),
   bos_token_id: v.nullish(v.pipe(v.number(), v.integer())),
   eos_token_id: v.nullish(tokenIds),
 })
@@ -60,6 +69,19 @@ export interface HuggingFaceConfig {
   config: ModelConfig
   /** The head is the embedding, ternarised. */
   tieWordEmbeddings: boolean
+}
+
+const CONFIG_JSON_KEYS: ConfigKeys = {
+  vocabularySize: 'vocab_size',
+  hiddenSize: 'hidden_size',
+  stateWidth: 'expand_ratio',
+  layerCount: 'num_hidden_layers',
+  intermediateSize: 'intermediate_size',
+  rmsNormEpsilon: 'rms_norm_eps',
+  useLowerBound: 'use_lower_bound',
+  trainingContextLength: 'max_position_embeddings',
+  bosTokenId: 'bos_token_id',
+  eosTokenIds: 'eos_token_id',
 }
 
 /** Reads `config.json` of a Hugging Face folder. Throws `config-invalid` or `config-unsupported`. */
@@ -102,10 +124,13 @@ export function parseHuggingFaceConfig(json: unknown): HuggingFaceConfig {
     rmsNormEpsilon: c.rms_norm_eps ?? 1e-6,
     useLowerBound: c.use_lower_bound ?? true,
     trainingContextLength: c.max_position_embeddings ?? 2048,
-    bosTokenId: c.bos_token_id ?? null,
-    eosTokenIds: c.eos_token_id == null ? [] : [c.eos_token_id].flat(),
+    // Ids outside the vocabulary mean "none" in published configurations (-1, or the vocabulary's size).
+    bosTokenId: isTokenOf(c.vocab_size)(c.bos_token_id ?? -1) ? c.bos_token_id! : null,
+    eosTokenIds: [c.eos_token_id ?? []].flat().filter(isTokenOf(c.vocab_size)),
   }
-  checkConfig(config)
+  const keys =
+    c.intermediate_size == null ? { ...CONFIG_JSON_KEYS, intermediateSize: 'hidden_ratio' } : CONFIG_JSON_KEYS
+  checkConfig(config, field => `config.json: ${keys[field]}`)
   return { config, tieWordEmbeddings: c.tie_word_embeddings ?? false }
 }
 
@@ -114,17 +139,27 @@ export function defaultIntermediateSize(hiddenSize: number, hiddenRatio: number)
   return 256 * Math.ceil(Math.floor((hiddenSize * hiddenRatio * 2) / 3) / 256)
 }
 
-/** Throws `config-invalid` when a size is absurd or not whole, `config-unsupported` where lower bounds do not fit the state. */
-export function checkConfig(config: ModelConfig): void {
-  for (const key of Object.keys(CONFIG_LIMITS) as (keyof typeof CONFIG_LIMITS)[]) {
-    const value = config[key]
-    if (!Number.isInteger(value) || value < 1 || value > CONFIG_LIMITS[key]) {
-      throw new EngineError('config-invalid', `The model's ${key} is out of range.`, {
-        expected: `a whole number from 1 to ${CONFIG_LIMITS[key]}`,
-        actual: String(value),
-        remedy: 'The file is damaged or not a MatMul-free model.',
-      })
-    }
+const isTokenOf = (vocabularySize: number) => (id: number) => Number.isInteger(id) && id >= 0 && id < vocabularySize
+
+/**
+ * Every number of a configuration, whatever file it is from: what passes here passes everywhere. `nameOf` says where the
+ * file has a part, for errors. Throws `config-invalid`, and `config-unsupported` where lower bounds do not fit the state.
+ */
+export function checkConfig(
+  config: ModelConfig,
+  nameOf: (field: keyof ModelConfig, value: number) => string = field => `the model's ${field}`,
+): void {
+  const outOfRange = (field: keyof ModelConfig, expected: string, value: number): EngineError =>
+    new EngineError('config-invalid', `${nameOf(field, value)} is out of range.`, {
+      expected,
+      actual: String(value),
+      remedy: 'The file is damaged or not a MatMul-free model: download it again, or convert the original checkpoint.',
+    })
+  for (const field of Object.keys(MAX_CONFIG) as (keyof typeof MAX_CONFIG)[]) {
+    const value = config[field]
+    if (Number.isInteger(value) && value >= 1 && value <= MAX_CONFIG[field]) continue
+    const what = field === 'stateWidth' ? 'hidden size x ratio: a whole number' : 'a whole number'
+    throw outOfRange(field, `${what} from 1 to ${MAX_CONFIG[field]}`, value)
   }
   if (config.useLowerBound && config.stateWidth !== config.hiddenSize) {
     throw new EngineError('config-unsupported', 'This model has lower bounds and a state wider than its hidden size.', {
@@ -133,12 +168,13 @@ export function checkConfig(config: ModelConfig): void {
       remedy: 'No implementation runs such a checkpoint, the published one included; choose another model.',
     })
   }
-  if (!(config.rmsNormEpsilon >= 0 && config.rmsNormEpsilon < 1)) {
-    throw new EngineError('config-invalid', 'The RMSNorm epsilon is out of range.', {
-      expected: 'from 0 to 1',
-      actual: String(config.rmsNormEpsilon),
-    })
+  const { rmsNormEpsilon, vocabularySize, bosTokenId, eosTokenIds } = config
+  if (!(rmsNormEpsilon >= 0 && rmsNormEpsilon < 1)) throw outOfRange('rmsNormEpsilon', 'from 0 to 1', rmsNormEpsilon)
+  const checkToken = (field: 'bosTokenId' | 'eosTokenIds', id: number): void => {
+    if (!isTokenOf(vocabularySize)(id)) throw outOfRange(field, `token ids from 0 to ${vocabularySize - 1}`, id)
   }
+  if (bosTokenId !== null) checkToken('bosTokenId', bosTokenId)
+  for (const id of eosTokenIds) checkToken('eosTokenIds', id)
 }
 
 /** Bytes of one conversation's recurrent state, L x E float32: 96 KiB for the 370M model. */

@@ -5,26 +5,12 @@
  */
 import type { BitLinearWeights, OpTable } from '../backends/ops.ts'
 import type { ModelConfig } from './config.ts'
+import type { BlockOf } from './tensors.ts'
 
-export interface BlockWeights {
-  /** [D] */
-  mlgruNorm: Float32Array
-  /** [E, D] each */
-  mlgruI: BitLinearWeights
-  mlgruF: BitLinearWeights
-  mlgruG: BitLinearWeights
-  /** [D, E] */
-  mlgruO: BitLinearWeights
-  /** [E] */
-  mlgruOutNorm: Float32Array
+/** Norms as [D] or [E], matrices as model/tensors.ts has them. */
+export interface BlockWeights extends BlockOf<Float32Array, BitLinearWeights> {
   /** [E], or null: see model/lower-bounds.ts */
   lowerBound: Float32Array | null
-  /** [D] */
-  gluNorm: Float32Array
-  /** [2I, D] */
-  gluGateUp: BitLinearWeights
-  /** [D, I] */
-  gluDown: BitLinearWeights
 }
 
 export interface ModelWeights {

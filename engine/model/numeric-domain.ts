@@ -5,6 +5,7 @@
  */
 import { EngineError } from '../errors.ts'
 import type { ModelConfig } from './config.ts'
+import { type BlockOf, blockTensors, headTensors, type LinearTensors, type NormTensor } from './tensors.ts'
 
 /**
  * No value that a step computes is larger: far enough from float32's end that sums of squares of a row, scaled as the shaders
@@ -12,7 +13,7 @@ import type { ModelConfig } from './config.ts'
  */
 export const MAX_MAGNITUDE = 2 ** 60
 /** The root that a norm divides by is then at least 1e-6, also of a row of zeros. */
-export const MIN_EPSILON = 1e-12
+const MIN_EPSILON = 1e-12
 
 /** The floor of the quantiser: a row below it is scaled as if its largest value were this. */
 const ABSMAX_FLOOR = 1e-5
@@ -27,17 +28,7 @@ export interface BitLinearMagnitudes {
 }
 
 /** Largest magnitudes of a block's parameters. */
-export interface BlockMagnitudes {
-  mlgruNorm: number
-  mlgruI: BitLinearMagnitudes
-  mlgruF: BitLinearMagnitudes
-  mlgruG: BitLinearMagnitudes
-  mlgruO: BitLinearMagnitudes
-  mlgruOutNorm: number
-  gluNorm: number
-  gluGateUp: BitLinearMagnitudes
-  gluDown: BitLinearMagnitudes
-}
+export type BlockMagnitudes = BlockOf<number, BitLinearMagnitudes>
 
 export interface ModelMagnitudes {
   embedding: number
@@ -59,7 +50,7 @@ export interface NumericEnvelope {
  * MIN_EPSILON to 1.
  */
 export function numericEnvelope(config: ModelConfig, model: ModelMagnitudes): NumericEnvelope {
-  const { hiddenSize: D, stateWidth: E, intermediateSize: I, rmsNormEpsilon } = config
+  const { rmsNormEpsilon } = config
   if (!(rmsNormEpsilon >= MIN_EPSILON && rmsNormEpsilon < 1)) {
     throw outside('The epsilon of the norms', `from ${MIN_EPSILON} to 1`, rmsNormEpsilon)
   }
@@ -69,28 +60,30 @@ export function numericEnvelope(config: ModelConfig, model: ModelMagnitudes): Nu
     largest = Math.max(largest, bound)
     return bound
   }
-  const norm = (what: string, width: number, weight: number) => within(what, Math.sqrt(width) * weight)
-  const bitLinear = (what: string, width: number, { scale, inNorm }: BitLinearMagnitudes) => {
-    const absmax = Math.max(ABSMAX_FLOOR, norm(`${what}_in_norm`, width, inNorm))
-    return within(what, (INT8_MAGNITUDE * width * scale * absmax) / 127)
+  const norm = ({ name, width }: NormTensor, weight: number) => within(name, Math.sqrt(width) * weight)
+  const bitLinear = (tensors: LinearTensors, { scale, inNorm }: BitLinearMagnitudes) => {
+    const { columns } = tensors
+    const absmax = Math.max(ABSMAX_FLOOR, norm({ name: tensors.inNorm, width: columns }, inNorm))
+    return within(tensors.weight, (INT8_MAGNITUDE * columns * scale * absmax) / 127)
   }
 
   let x = within('The embedding', model.embedding)
   const stateBounds = model.blocks.map((block, layer) => {
-    const at = (name: string) => `blk.${layer}.${name}`
-    norm(at('mlgru_norm'), D, block.mlgruNorm)
-    const h = bitLinear(at('mlgru_i'), D, block.mlgruI)
-    bitLinear(at('mlgru_f'), D, block.mlgruF)
-    bitLinear(at('mlgru_g'), D, block.mlgruG)
-    within(at('mlgru_out_norm'), norm(at('mlgru_out_norm'), E, block.mlgruOutNorm) * h)
-    x = within(at('mlgru_o'), x + bitLinear(at('mlgru_o'), E, block.mlgruO))
-    norm(at('glu_norm'), D, block.gluNorm)
-    within(at('glu_gate_up'), bitLinear(at('glu_gate_up'), D, block.gluGateUp) ** 2)
-    x = within(at('glu_down'), x + bitLinear(at('glu_down'), I, block.gluDown))
+    const tensors = blockTensors(config, layer)
+    norm(tensors.mlgruNorm, block.mlgruNorm)
+    const h = bitLinear(tensors.mlgruI, block.mlgruI)
+    bitLinear(tensors.mlgruF, block.mlgruF)
+    bitLinear(tensors.mlgruG, block.mlgruG)
+    within(tensors.mlgruOutNorm.name, norm(tensors.mlgruOutNorm, block.mlgruOutNorm) * h)
+    x = within(tensors.mlgruO.weight, x + bitLinear(tensors.mlgruO, block.mlgruO))
+    norm(tensors.gluNorm, block.gluNorm)
+    within(tensors.gluGateUp.weight, bitLinear(tensors.gluGateUp, block.gluGateUp) ** 2)
+    x = within(tensors.gluDown.weight, x + bitLinear(tensors.gluDown, block.gluDown))
     return h
   })
-  norm('output_norm', D, model.outputNorm)
-  bitLinear('output', D, model.output)
+  const { outputNorm, output } = headTensors(config)
+  norm(outputNorm, model.outputNorm)
+  bitLinear(output, model.output)
   return { stateBounds, largest }
 }
 

@@ -1,6 +1,11 @@
 /** Sampling options as a device takes them: all but logit biases and penalty windows that are too long for it. */
 import type { DeviceSampling, DeviceSamplingLimits } from '../backends/backend.ts'
-import { DEFAULT_PENALTY_WINDOW, type SamplingOptions } from './sampler.ts'
+import {
+  DEFAULT_PENALTY_WINDOW,
+  effectiveRepetitionPenalty,
+  effectiveTemperature,
+  type SamplingOptions,
+} from './sampler.ts'
 
 /**
  * What to tell the device at a point of a reply: how many tokens the sequence has, by which the draws of a seed are
@@ -9,21 +14,17 @@ import { DEFAULT_PENALTY_WINDOW, type SamplingOptions } from './sampler.ts'
  */
 export type SamplingAt = (tokenCount: number, history: readonly number[]) => DeviceSampling
 
-/** null: the logits must come to the host. */
+/** null: the logits must come to the CPU. */
 export function deviceSampling(
   options: SamplingOptions,
   seed: number,
   vocabularySize: number,
   { maxPenaltyWindow }: DeviceSamplingLimits,
 ): SamplingAt | null {
-  const {
-    temperature = 0,
-    topP = 1,
-    minP = 0,
-    logitBias = [],
-    penaltyWindow: window = DEFAULT_PENALTY_WINDOW,
-  } = options
-  const { repetitionPenalty: repetition = 1, presencePenalty: presence = 0, frequencyPenalty: frequency = 0 } = options
+  const { topP = 1, minP = 0, logitBias = [], penaltyWindow: window = DEFAULT_PENALTY_WINDOW } = options
+  const { presencePenalty: presence = 0, frequencyPenalty: frequency = 0 } = options
+  const temperature = effectiveTemperature(options.temperature)
+  const repetition = effectiveRepetitionPenalty(options.repetitionPenalty)
   const isPenalised = repetition !== 1 || presence !== 0 || frequency !== 0
   const topK = (options.topK ?? 0) < vocabularySize ? (options.topK ?? 0) : 0
   if (logitBias.length > 0 || (isPenalised && window > maxPenaltyWindow)) return null

@@ -55,7 +55,7 @@ export interface SamplingOptions {
 }
 
 /** Plain data: structured-cloneable and JSON-safe. */
-export interface SamplerState {
+interface SamplerState {
   /** Four 32-bit words of the generator. */
   rng: number[]
   /** The tokens that penalties look at, oldest first; kept whether or not penalties are on. */
@@ -77,9 +77,20 @@ export interface Sampler {
 export const DEFAULT_PENALTY_WINDOW = 256
 const MAX_PENALTY_WINDOW = 1 << 20
 const BAN_BIAS = -100
+/**
+ * Logits lie within 2^60 (docs/model-format.md, "Numeric domain"), so no quotient by these leaves float32. At a temperature
+ * below it only logits that are equal could share a draw.
+ */
+const MIN_TEMPERATURE = 2 ** -60
+const MIN_REPETITION_PENALTY = 2 ** -60
+
+/** The temperature to draw with, 0 where the likeliest token is the only choice; on every backend the same. */
+export const effectiveTemperature = (temperature = 0): number => (temperature < MIN_TEMPERATURE ? 0 : temperature)
+/** Smaller ones would make an infinity of every logit above 0. */
+export const effectiveRepetitionPenalty = (penalty = 1): number => Math.max(MIN_REPETITION_PENALTY, penalty)
 
 /** Throws `sampling-invalid`. */
-export function checkSamplingOptions(options: SamplingOptions, vocabularySize: number): void {
+function checkSamplingOptions(options: SamplingOptions, vocabularySize: number): void {
   const parsed = v.safeParse(samplingOptionsSchema, options)
   if (!parsed.success) {
     const issue = parsed.issues[0]
@@ -154,11 +165,11 @@ class LogitSampler implements Sampler {
   constructor(options: SamplingOptions, vocabularySize: number, seed: number) {
     this.seed = seed
     this.#vocabularySize = vocabularySize
-    this.#temperature = options.temperature ?? 0
+    this.#temperature = effectiveTemperature(options.temperature)
     this.#topK = Math.min(options.topK ?? 0, vocabularySize)
     this.#topP = options.topP ?? 1
     this.#minP = options.minP ?? 0
-    this.#repetitionPenalty = options.repetitionPenalty ?? 1
+    this.#repetitionPenalty = effectiveRepetitionPenalty(options.repetitionPenalty)
     this.#presencePenalty = options.presencePenalty ?? 0
     this.#frequencyPenalty = options.frequencyPenalty ?? 0
     this.#logitBias = options.logitBias ?? []

@@ -5,7 +5,7 @@
  */
 import { EngineError } from '../errors.ts'
 
-export interface StopMatch {
+interface StopMatch {
   /** Text that is safe to show. */
   text: string
   /** The stop string found, which is not part of `text`; null when none. After a match the matcher is done. */

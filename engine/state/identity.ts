@@ -3,7 +3,7 @@
  * same tensors, but another description or order, are the same model. Reading a whole model takes a second or so per
  * gigabyte, so this is computed when the first state is written or read, never at load.
  */
-import type { CreateSha256 } from '../host.ts'
+import type { CreateSha256 } from '../engine-environment.ts'
 import type { ModelSource } from '../model/source.ts'
 
 /** SHA-256, hexadecimal, of model and tokenizer; the latter is null for a model without one. */

@@ -6,8 +6,8 @@
  */
 import * as v from 'valibot'
 import { NUMERIC_MODES, type PortableState } from '../backends/backend.ts'
+import type { CreateSha256 } from '../engine-environment.ts'
 import { EngineError } from '../errors.ts'
-import type { CreateSha256 } from '../host.ts'
 import type { ModelConfig } from '../model/config.ts'
 import type { ModelIdentity } from './identity.ts'
 

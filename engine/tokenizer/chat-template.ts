@@ -7,7 +7,13 @@
 import { parse, tokenize } from '@huggingface/jinja'
 import { EngineError } from '../errors.ts'
 import { AddedTokenFinder } from './added-tokens.ts'
-import { BudgetInterpreter, limitExceeded, type TemplateBudget, TemplateRefusal } from './template-interpreter.ts'
+import {
+  BudgetInterpreter,
+  limitExceeded,
+  type TemplateBudget,
+  TemplateRefusal,
+  WRITTEN_OUT,
+} from './template-interpreter.ts'
 import type { TextSegment, Tokenizer } from './tokenizer.ts'
 
 export interface ChatMessage {
@@ -61,9 +67,12 @@ export function compileChatTemplate(
 ): ChatTemplate {
   if (source.length > MAX_SOURCE_LENGTH) throw limitExceeded('is too long', `${MAX_SOURCE_LENGTH} characters`)
   if (LONG_WHITESPACE.test(source)) throw limitExceeded('has too long a run of white space', '1023 characters')
-  const program = whileTemplateRuns(CANNOT_BE_READ, () =>
-    parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true })),
-  )
+  const program = whileTemplateRuns(CANNOT_BE_READ, () => {
+    const parsed = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }))
+    checkLoopControls(parsed.body, false)
+    parsed.body = withWrittenOut(parsed.body)
+    return parsed
+  })
   return {
     source,
     render(messages, options) {
@@ -102,6 +111,42 @@ export function encodeRendered(
 }
 
 const CANNOT_BE_READ = 'cannot be read'
+
+/** What is read of a syntax tree's statements; the library does not export its node types. */
+interface StatementNode {
+  readonly type: string
+  readonly body?: readonly StatementNode[]
+  readonly alternate?: readonly StatementNode[]
+  readonly defaultBlock?: readonly StatementNode[]
+}
+
+/** The library finds out only when it runs, and then has no words for it. */
+function checkLoopControls(statements: readonly StatementNode[], isInLoop: boolean): void {
+  for (const { type, body = [], alternate = [], defaultBlock = [] } of statements) {
+    if (!isInLoop && (type === 'Break' || type === 'Continue')) {
+      throw new Error(`"${type.toLowerCase()}" stands outside of a loop`)
+    }
+    // A macro is no part of the loop around it.
+    checkLoopControls(body, type === 'For' || (isInLoop && type !== 'Macro'))
+    checkLoopControls([...alternate, ...defaultBlock], isInLoop)
+  }
+}
+
+const STATEMENTS = new Set(
+  'Program If For Set Macro CallStatement FilterStatement Break Continue Comment StringLiteral'.split(' '),
+)
+
+/** The library writes values as JavaScript has them: `true`, nothing for `none`. They are marked, and written as in Python. */
+function withWrittenOut<Statement extends StatementNode>(statements: readonly Statement[]): Statement[] {
+  return statements.map(node => {
+    if (!STATEMENTS.has(node.type)) return { type: WRITTEN_OUT, operand: node } as unknown as Statement
+    for (const part of ['body', 'alternate', 'defaultBlock'] as const) {
+      const inner = node[part]
+      if (Array.isArray(inner)) Object.assign(node, { [part]: withWrittenOut(inner) })
+    }
+    return node
+  })
+}
 
 /** Runs the library's code: whatever it throws becomes one of our errors. */
 function whileTemplateRuns<Result>(what: string, run: () => Result): Result {

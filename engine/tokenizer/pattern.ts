@@ -134,7 +134,7 @@ function findInWindows(text: string, regex: RegExp): number[] {
 }
 
 /** `at`, moved forward when it lies inside a surrogate pair. */
-export const wholeCharacter = (text: string, at: number): number =>
+const wholeCharacter = (text: string, at: number): number =>
   at > 0 &&
   at < text.length &&
   (text.charCodeAt(at) & 0xfc00) === 0xdc00 &&

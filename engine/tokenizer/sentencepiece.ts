@@ -7,11 +7,11 @@
  * Sources: google/sentencepiece, src/sentencepiece_model.proto; transformers, convert_slow_tokenizer.py.
  */
 import { EngineError } from '../errors.ts'
-import { CONFIG_LIMITS } from '../model/config.ts'
+import { MAX_CONFIG } from '../model/config.ts'
 
 const LIMITS = {
   fileBytes: 16 << 20,
-  pieces: CONFIG_LIMITS.vocabularySize,
+  pieces: MAX_CONFIG.vocabularySize,
   /** UTF-16 units. */
   pieceLength: 256,
 } as const

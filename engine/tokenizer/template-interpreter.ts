@@ -7,6 +7,7 @@
  */
 import { Environment, Interpreter } from '@huggingface/jinja'
 import { EngineError } from '../errors.ts'
+import { compareTexts, formatText, remainder, TEXT_METHODS, textOfValue } from './template-operators.ts'
 
 export interface TemplateBudget {
   /** Evaluated nodes. */
@@ -19,6 +20,9 @@ export interface TemplateBudget {
 
 /** A template's own raise_exception: it refuses the conversation. */
 export class TemplateRefusal extends Error {}
+
+/** A node of our own around an expression whose value is written into the text: `{{ expression }}`. */
+export const WRITTEN_OUT = 'WrittenOut'
 
 const MAX_DEPTH = 400
 const MAX_RANGE = 100_000
@@ -40,6 +44,8 @@ interface Node {
   left?: Statement
   right?: Statement
   operator?: { value: string }
+  computed?: boolean
+  property?: { value?: string }
 }
 interface ArgumentNode {
   type: string
@@ -79,7 +85,7 @@ export class BudgetInterpreter extends Interpreter {
       range: boundedRange,
       strftime_now: (format: unknown) => strftime(now(), String(format)),
       raise_exception: (message: unknown) => {
-        throw new TemplateRefusal(String(message))
+        throw new TemplateRefusal(message == null || message === '' ? 'it does not say why.' : String(message))
       },
     }
     for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value)
@@ -108,14 +114,21 @@ export class BudgetInterpreter extends Interpreter {
     switch (node.type) {
       case 'MemberExpression': {
         const object = this.evaluate(node.object, scope)
+        const own = object.type === 'StringValue' ? this.#ownMethod(object, node) : null
+        if (own !== null) return own
         const value = super.evaluate({ ...node, object: held(object) } as Statement, scope)
         return value.type === 'FunctionValue' && object.type === 'StringValue'
           ? this.#guardMethod(object, value)
           : value
       }
       case 'BinaryExpression':
-        if (node.operator?.value !== 'in' && node.operator?.value !== 'not in') break
-        return this.#membership(node, scope)
+        if (node.operator?.value === 'in' || node.operator?.value === 'not in') return this.#membership(node, scope)
+        if (/^(?:[~*%<>]|[<>=!]=|\/\/?)$/.test(node.operator?.value ?? '')) return this.#operation(node, scope)
+        break
+      case WRITTEN_OUT: {
+        const value = this.evaluate(node.operand, scope)
+        return value.type === 'StringValue' ? value : this.#text(textOfValue(value), scope)
+      }
       case 'FilterExpression':
         return this.#filter(this.evaluate(node.operand, scope), node, scope)
       case 'FilterStatement':
@@ -135,6 +148,83 @@ export class BudgetInterpreter extends Interpreter {
     const right = this.evaluate(node.right, scope)
     if (left.type === 'StringValue' && right.type === 'StringValue') this.#spendSearch(textOf(right), textOf(left))
     return super.evaluate({ ...node, left: held(left), right: held(right) } as Statement, scope)
+  }
+
+  /** Operators where texts have a part in them, and where numbers are divided: the library does these as JavaScript does. */
+  #operation(node: Node, scope: Environment): Value {
+    const left = this.evaluate(node.left, scope)
+    const right = this.evaluate(node.right, scope)
+    const operator = node.operator?.value ?? ''
+    if (operator === '~') {
+      const texts = [textOfValue(left), textOfValue(right)] as const
+      this.#checkText(texts[0].length + texts[1].length)
+      return this.#text(texts.join(''), scope)
+    }
+    if (operator === '*') {
+      const repeated = this.#repeated(left, right, scope) ?? this.#repeated(right, left, scope)
+      if (repeated !== null) return repeated
+    }
+    if (operator === '%' && left.type === 'StringValue') {
+      this.#checkText(this.#size(left) + this.#size(right))
+      return this.#text(formatText(textOf(left), right), scope)
+    }
+    if (/[/%]/.test(operator) && isNumber(right)) {
+      if (operator === '%' && left.type === 'IntegerValue' && right.type === 'IntegerValue') {
+        return new Environment().set('', remainder(Number(left.value), Number(right.value)))
+      }
+      if (Number(right.value) === 0) throw new Error('division by zero')
+    }
+    if (/[<>]/.test(operator) && left.type === 'StringValue' && right.type === 'StringValue') {
+      return new Environment().set('', compareTexts(operator, textOf(left), textOf(right)))
+    }
+    if (/^[=!]=$/.test(operator) && Array.isArray(left.value) && Array.isArray(right.value)) {
+      this.#spendVolume(this.#size(left) + this.#size(right))
+      return new Environment().set('', (textOfValue(left) === textOfValue(right)) === (operator === '=='))
+    }
+    return super.evaluate({ ...node, left: held(left), right: held(right) } as Statement, scope)
+  }
+
+  #repeated(value: Value, count: Value, scope: Environment): Value | null {
+    if (count.type !== 'IntegerValue') return null
+    const times = Math.max(0, Number(count.value))
+    if (value.type === 'StringValue') {
+      this.#checkText(textOf(value).length * times)
+      return this.#text(textOf(value).repeat(times), scope)
+    }
+    if (value.type !== 'ArrayValue') return null
+    this.#checkText(this.#size(value) * times)
+    const members = (value.value as Value[]).map(held)
+    return super.evaluate(
+      { type: 'ArrayLiteral', value: new Array(times).fill(members).flat() } as unknown as Statement,
+      scope,
+    )
+  }
+
+  /** A method of texts that the library lacks, made of one that it has. */
+  #ownMethod(subject: Value, { computed, property }: Node): Value | null {
+    const name = computed ? undefined : property?.value
+    const method = name !== undefined && Object.hasOwn(TEXT_METHODS, name) ? TEXT_METHODS[name] : undefined
+    const base = subject.builtins.get('replace')
+    if (method === undefined || base === undefined) return null
+    const call = (args: Value[]): Value => {
+      const text = textOf(subject)
+      const [first] = args
+      this.#spendVolume(text.length)
+      if (first?.type === 'StringValue') this.#spendSearch(text, textOf(first))
+      this.#checkSplit(text, name === 'splitlines' ? '\n' : first?.type === 'StringValue' ? textOf(first) : ' ')
+      return new Environment().set(
+        '',
+        method(
+          text,
+          args.filter(({ type }) => type !== 'KeywordArgumentsValue'),
+        ),
+      )
+    }
+    return Object.assign(Object.create(Object.getPrototypeOf(base)), base, { value: call })
+  }
+
+  #text(value: string, scope: Environment): Value {
+    return super.evaluate({ type: 'StringLiteral', value } as unknown as Statement, scope)
   }
 
   /** String methods take their subject with them, so they are sized when called. */
@@ -157,9 +247,19 @@ export class BudgetInterpreter extends Interpreter {
   }
 
   #filter(operand: Value, node: Node, scope: Environment): Value {
-    const filter = node.filter
+    const filter = withFullName(node.filter)
     const name = filter?.type === 'CallExpression' ? filter.callee?.value : filter?.value
     this.#spendVolume(operand.type === 'StringValue' ? textOf(operand).length : 0)
+    if (name === 'safe') return operand
+    if (name === 'list' && operand.type === 'StringValue') {
+      this.#checkSplit(textOf(operand), null)
+      return new Environment().set('', [...textOf(operand)])
+    }
+    if (name === 'format' && operand.type === 'StringValue') {
+      const values = (filter?.args ?? []).map(argument => this.evaluate(argument as Statement, scope))
+      this.#checkText(values.reduce((sum, value) => sum + this.#size(value), textOf(operand).length))
+      return this.#text(formatText(textOf(operand), { type: 'TupleValue', value: values }), scope)
+    }
     const sized = name === 'join' || name === 'indent' || name === 'replace' || name === 'tojson'
     if (!sized || filter?.type !== 'CallExpression') {
       return super.evaluate({ type: 'FilterExpression', operand: held(operand), filter } as Statement, scope)
@@ -282,6 +382,20 @@ export const limitExceeded = (what: string, limit: string): EngineError =>
     remedy: 'The template is faulty or hostile: use another model file, or start a shorter conversation.',
   })
 
+/** Short names that Jinja2 has for filters, and what the library calls them. */
+const FILTER_NAMES: Readonly<Record<string, string>> = { d: 'default', count: 'length' }
+
+function withFullName(filter: Node['filter']): Node['filter'] {
+  const identifier = filter?.type === 'CallExpression' ? filter.callee : filter
+  const name = identifier?.value === undefined ? undefined : FILTER_NAMES[identifier.value]
+  if (filter === undefined || name === undefined) return filter
+  return filter.type === 'CallExpression'
+    ? { ...filter, callee: { ...filter.callee, value: name } }
+    : { ...filter, value: name }
+}
+
+const isNumber = ({ type }: Value): boolean => type === 'IntegerValue' || type === 'FloatValue'
+
 const textOf = (value: Value): string => String(value.value)
 
 const elementCount = (value: Value): number =>
@@ -323,7 +437,7 @@ const MONTHS = [
 const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
 
 /** Python's strftime, in English whatever the machine's language: models were trained so. Local time. */
-export function strftime(date: Date, format: string): string {
+function strftime(date: Date, format: string): string {
   if (format.length > 256) throw limitExceeded('asks for too long a date', '256 characters')
   const two = (value: number): string => String(value).padStart(2, '0')
   const fields: Record<string, string> = {

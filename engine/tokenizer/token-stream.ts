@@ -52,7 +52,7 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(64))
 const stripSchema = v.object({ content: v.string(), start: count, stop: count })
 
 /** Reads the decoder's parts in order. Throws `tokenizer-invalid`, `tokenizer-unsupported`. */
-export function parseDecoder(components: readonly Component[] | null): DecoderRules {
+function parseDecoder(components: readonly Component[] | null): DecoderRules {
   const rules: DecoderRules = {
     replacements: [],
     byteFallback: false,

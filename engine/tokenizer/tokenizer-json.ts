@@ -5,13 +5,13 @@
  */
 import * as v from 'valibot'
 import { EngineError } from '../errors.ts'
-import { CONFIG_LIMITS } from '../model/config.ts'
+import { MAX_CONFIG } from '../model/config.ts'
 import { MAX_TOKEN_LENGTH } from './added-tokens.ts'
 
 const LIMITS = {
   /** UTF-16 units of one token. */
   tokenLength: 1024,
-  merges: 4 * CONFIG_LIMITS.vocabularySize,
+  merges: 4 * MAX_CONFIG.vocabularySize,
   componentDepth: 8,
   components: 64,
 } as const
@@ -107,7 +107,7 @@ function isPlainObject(value: unknown): boolean {
 
 const REMEDY = 'Use the tokenizer.json that came with the model.'
 
-export const tokenizerInvalid = (message: string, actual?: string, expected?: string): EngineError =>
+const tokenizerInvalid = (message: string, actual?: string, expected?: string): EngineError =>
   new EngineError('tokenizer-invalid', message, {
     remedy: REMEDY,
     ...(actual === undefined ? {} : { actual }),

@@ -9,7 +9,7 @@ import { createTokenDecoder, type TokenStream, type TokenTextOptions, tokenOutOf
 import { type AddedToken, parseTokenizerJson, type TokenizerJson } from './tokenizer-json.ts'
 import { createWordModel, type WordModel } from './word-model.ts'
 
-export interface EncodeOptions {
+interface EncodeOptions {
   /** true: special-token strings in the text become those tokens. false: they are plain text. */
   parseSpecial: boolean
   /** true: the text follows other text, so no prefix space ("▁") is added in front. */
@@ -22,7 +22,7 @@ export interface TextSegment {
   parseSpecial: boolean
 }
 
-export interface EncodeSegmentsOptions {
+interface EncodeSegmentsOptions {
   /** As in EncodeOptions; where `from` cuts ordinary text in two, it is a continuation in any case. */
   continuation: boolean
   /** Only the ids of the joined text from this UTF-16 unit on. */

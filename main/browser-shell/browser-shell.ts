@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import packageJson from '../../package.json' with { type: 'json' }
 import { createAppHost } from '../host/app-service.ts'
+import { type AppStorage, openAppStorage } from '../host/app-storage.ts'
 import { engineChild } from '../host/engine-child.ts'
 import { type ModelOptions, modelRequest } from '../host/model-request.ts'
 import { noBrowserReason, openBrowser } from './open-browser.ts'
@@ -21,6 +22,8 @@ export interface BrowserShellOptions extends ModelOptions {
   open?: boolean
   /** The built window; out/renderer by default. */
   rendererDirectory?: string
+  /** Where chats are kept; the user's data folder by default. */
+  storage?: AppStorage
   /** What the engine process runs; the engine's entry by default. */
   engineEntry?: string
 }
@@ -37,6 +40,7 @@ export interface BrowserShell {
 /** Starts server and engine process. Throws `invalid-argument` when the port cannot be had. */
 export async function startBrowserShell(options: BrowserShellOptions = {}): Promise<BrowserShell> {
   const host = createAppHost({
+    storage: options.storage ?? (await openAppStorage()),
     info: { version: packageJson.version, shell: 'browser', platform: process.platform },
     spawnEngine: engineChild({ nodePath: process.execPath, entry: options.engineEntry ?? ENGINE_ENTRY }),
     model: modelRequest(options, APP_ROOT),

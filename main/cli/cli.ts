@@ -8,7 +8,7 @@ import { TernError } from '../../contract/errors.ts'
 import packageJson from '../../package.json' with { type: 'json' }
 import { bench, defineBench } from './bench.ts'
 import { chat, defineChat } from './chat.ts'
-import { type CommandContext, type EngineConnection, UsageError } from './command-context.ts'
+import { type CommandContext, type ConnectedEngine, UsageError } from './command-context.ts'
 import { convert, defineConvert } from './convert.ts'
 import { defineEval, evaluate } from './eval.ts'
 import { defineInfo, info } from './info.ts'
@@ -46,7 +46,7 @@ export interface MainOptions {
   /** Sees to compiled kernels: quick when they are there. */
   compileKernels?(): Promise<void>
   /** The engine in this process by default. */
-  connectEngine?(): Promise<EngineConnection>
+  connectEngine?(): Promise<ConnectedEngine>
 }
 
 /** Runs one command; resolves with the exit code. */

@@ -5,7 +5,7 @@ import type { BackendChoice } from '../../contract/words/backend.ts'
 import type { Interrupts } from './interrupts.ts'
 import type { Terminal } from './terminal.ts'
 
-export interface EngineConnection {
+export interface ConnectedEngine {
   readonly client: Client<EngineApi>
   /** Cancels what runs, waits until it has cleaned up, frees threads and files. */
   close(): Promise<void>
@@ -19,7 +19,7 @@ export interface CommandContext {
   /** Sees to the compiled kernels of a backend. Throws `backend-unavailable`. */
   prepareBackend(backend: BackendChoice): Promise<void>
   /** `backend` is what the command will ask the engine for. Throws `backend-unavailable`. */
-  connectEngine(backend: BackendChoice): Promise<EngineConnection>
+  connectEngine(backend: BackendChoice): Promise<ConnectedEngine>
 }
 
 /** Wrong usage that the option parser cannot see: exit code 2. */

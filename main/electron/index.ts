@@ -1,7 +1,9 @@
 /** Electron's main process: one instance, one window, one engine child. Everything else is in main/services. */
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { app, BrowserWindow } from 'electron'
 import { createAppHost } from '../host/app-service.ts'
+import { openAppStorage } from '../host/app-storage.ts'
 import { engineChild } from '../host/engine-child.ts'
 import { checkEngineFiles, readEngineManifest } from '../host/engine-files.ts'
 import { modelRequest } from '../host/model-request.ts'
@@ -33,6 +35,7 @@ async function run(): Promise<void> {
   setMenu(app.isPackaged, process.platform)
   const resources = app.isPackaged ? process.resourcesPath : app.getAppPath()
   const host = createAppHost({
+    storage: await openAppStorage({ workerUrl: pathToFileURL(join(OUT, 'main/store-worker.js')) }),
     info: { version: app.getVersion(), shell: 'electron', platform: process.platform },
     spawnEngine: engineChild({
       nodePath: nodePath(resources),

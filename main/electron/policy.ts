@@ -6,7 +6,7 @@ import type { BrowserWindowConstructorOptions } from 'electron'
 import { resolveWindowFile, securityHeaders, type WindowFile } from '../host/window-files.ts'
 
 export const APP_SCHEME = 'tern'
-export const APP_ORIGIN = `${APP_SCHEME}://app`
+const APP_ORIGIN = `${APP_SCHEME}://app`
 export const APP_URL = `${APP_ORIGIN}/`
 
 /** Chromium's own network use, which the app never needs: background services, updates, and every host name. */
@@ -100,12 +100,12 @@ export function windowOptions(preload: string, platform: NodeJS.Platform): Brows
 
 /** Deaths of the window's process within this time count together. */
 const CRASH_WINDOW_MS = 60_000
-const CRASH_LIMIT = 3
+const MAX_CRASHES = 3
 
 /** Whether a window whose process died at `nowMs` may be loaded again; `deathsAtMs` is the record that it keeps. */
 export function mayReload(deathsAtMs: number[], nowMs: number): boolean {
   deathsAtMs.push(nowMs)
-  return deathsAtMs.filter(atMs => nowMs - atMs < CRASH_WINDOW_MS).length <= CRASH_LIMIT
+  return deathsAtMs.filter(atMs => nowMs - atMs < CRASH_WINDOW_MS).length <= MAX_CRASHES
 }
 
 function parseUrl(url: string): URL | null {

@@ -6,13 +6,13 @@ import type { BackendRequest } from '../../contract/words/backend.ts'
 import type { Backend, BackendName } from '../../engine/backends/backend.ts'
 import { probeDecode } from '../../engine/decode-probe.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
+import type { CancelSignal } from '../../engine/engine-environment.ts'
 import { EngineError } from '../../engine/errors.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
-import type { CancelSignal } from '../../engine/host.ts'
 import type { ModelSource } from '../../engine/model/source.ts'
 import type { NextBackend } from '../../engine/sequences.ts'
-import { nodeEngineHost } from './engine-host.ts'
-import { createBackend } from './node-backends.ts'
+import { nodeEngineEnvironment } from './engine-environment.ts'
+import { type CpuBackendName, createBackend } from './node-backends.ts'
 import { ThreadStartError } from './node-threads.ts'
 import {
   createNodeWebGpuBackend,
@@ -23,7 +23,7 @@ import {
 
 /** How backends come to be: those of this machine, others in tests. */
 export interface BackendMakers {
-  cpu(choice: 'auto' | 'reference' | 'wasm', threads: number | undefined): Promise<Backend>
+  cpu(choice: 'auto' | CpuBackendName, threads: number | undefined): Promise<Backend>
   gpu(request: BackendRequest): Promise<NodeWebGpuBackend>
   /** false: not worth asking. */
   mayHaveGpu(): boolean
@@ -40,7 +40,7 @@ const NODE_MAKERS: BackendMakers = {
     })
   },
   mayHaveGpu: mayHaveGraphicsProcessor,
-  probe: (backend, source) => probeDecode(backend, source, nodeEngineHost.clock),
+  probe: (backend, source) => probeDecode(backend, source, nodeEngineEnvironment.clock),
 }
 
 /** Throws `backend-unavailable` and `backend-failed` for what was asked for by name; 'auto' always finds one. */
@@ -90,7 +90,7 @@ const CANDIDATES = ['webgpu', 'wasm'] as const satisfies readonly BackendName[]
 type Candidate = (typeof CANDIDATES)[number]
 
 const candidatesAfter = (name: BackendName): readonly Candidate[] =>
-  CANDIDATES.slice(CANDIDATES.findIndex(candidate => candidate === name) + 1)
+  CANDIDATES.slice((CANDIDATES as readonly BackendName[]).indexOf(name) + 1)
 
 async function makeCandidate(name: Candidate, request: BackendRequest, makers: BackendMakers): Promise<Backend> {
   return name === 'webgpu' ? (await makers.gpu(request)).backend : makers.cpu('auto', request.threads)
@@ -129,7 +129,7 @@ export async function loadChosen(
     backends.add(backend)
     present = backend.info.name
     try {
-      return await loadModel(file, backend, nodeEngineHost, { ...options, nextBackend })
+      return await loadModel(file, backend, nodeEngineEnvironment, { ...options, nextBackend })
     } catch (error) {
       await free(backend)
       if (error instanceof ThreadStartError && request.threads === undefined) {

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { AbortSignalLike, StreamEvent } from '../../contract/rpc.ts'
 import type { BackendRequest } from '../../contract/words/backend.ts'
-import { type BenchHost, benchModel } from '../../engine/bench.ts'
+import { type BenchEnvironment, benchModel } from '../../engine/bench.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
 import { chooseBackend } from './backend-choice.ts'
 import { CACHE_REMEDY } from './conversion-cache.ts'
-import { nodeEngineHost } from './engine-host.ts'
+import { nodeEngineEnvironment } from './engine-environment.ts'
 import { createSink } from './file-sink.ts'
 import { openModel } from './model-files.ts'
 import { openFile } from './node-files.ts'
@@ -37,7 +37,7 @@ export async function runBench(
     const backend = await chooseBackend(file, request)
     try {
       const { decodeTokens, prefillTokens } = request
-      const figures = await benchModel(file, backend, benchHost, {
+      const figures = await benchModel(file, backend, benchEnvironment, {
         ...(decodeTokens === undefined ? {} : { decodeTokens }),
         ...(prefillTokens === undefined ? {} : { prefillTokens }),
         onProgress: progress,
@@ -61,9 +61,9 @@ export async function runBench(
   }
 }
 
-export const benchHost: BenchHost = {
-  clock: nodeEngineHost.clock,
-  yieldToHost: nodeEngineHost.yieldToHost,
+export const benchEnvironment: BenchEnvironment = {
+  clock: nodeEngineEnvironment.clock,
+  yieldToEventLoop: nodeEngineEnvironment.yieldToEventLoop,
   rssBytes: () => process.memoryUsage.rss(),
   peakRssBytes,
 }
@@ -98,7 +98,7 @@ async function openBenchModel(
       packing: 'tq2_0',
       modelName: `Random ${shape}`,
       onProgress: fraction => progress('make random weights', fraction),
-      yieldToHost: nodeEngineHost.yieldToHost,
+      yieldToEventLoop: nodeEngineEnvironment.yieldToEventLoop,
       signal,
     })
     const file = await openGguf(await openFile(path))

@@ -4,7 +4,7 @@
  */
 import * as v from 'valibot'
 
-export const controlSchema = v.variant('control', [
+const controlSchema = v.variant('control', [
   /** Engine process: loaded, answers calls. */
   v.object({ control: v.literal('ready') }),
   /** Supervisor: is your event loop alive? Asked only after a long silence while work is in flight. */

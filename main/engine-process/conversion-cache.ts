@@ -3,10 +3,10 @@
  * from (path, and size and time of every file) and the converter's version. What no longer matches is made anew.
  */
 import { createHash } from 'node:crypto'
-import { readdir, realpath, rm, stat } from 'node:fs/promises'
+import { readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
-import type { ByteFolder, ByteSink } from '../../engine/host.ts'
+import type { ByteFolder, ByteSink } from '../../engine/engine-environment.ts'
 import { createSink } from './file-sink.ts'
 import { openFolder } from './node-files.ts'
 import { removeLeftovers } from './unfinished-files.ts'
@@ -37,7 +37,7 @@ export async function convertedFile(folderPath: string, cacheDirectory: string, 
   const directory = join(cacheDirectory, 'converted')
   const place = `${safeName(basename(resolved))}-${hash(resolved).slice(0, 16)}`
   const path = join(directory, `${place}-${(await contentKey(resolved, folder)).slice(0, 16)}.gguf`)
-  if ((await stat(path).catch(() => null))?.isFile()) return path
+  if (await isIntact(path)) return path
 
   // A measurement that was killed leaves its model there.
   await removeLeftovers(cacheDirectory)
@@ -49,18 +49,36 @@ export async function convertedFile(folderPath: string, cacheDirectory: string, 
     await sink.abort()
     throw error
   }
+  await writeFile(stampOf(path), await factsOf(path)).catch(() => {})
   for (const name of await readdir(directory)) {
-    const isOlder = name.startsWith(`${place}-`) && name.endsWith('.gguf') && name !== basename(path)
+    const isOlder = name.startsWith(`${place}-`) && !name.startsWith(basename(path))
     if (isOlder) await rm(join(directory, name), { force: true })
   }
   return path
 }
 
+/** Beside a converted file: its size and time when it was whole. One that was cut or changed since is made anew. */
+const stampOf = (path: string) => `${path}.stamp`
+
+async function factsOf(path: string): Promise<string> {
+  const { size, mtimeMs } = await stat(path)
+  return JSON.stringify([size, mtimeMs])
+}
+
+async function isIntact(path: string): Promise<boolean> {
+  try {
+    return (await readFile(stampOf(path), 'utf8')) === (await factsOf(path))
+  } catch {
+    return false
+  }
+}
+
 async function contentKey(path: string, folder: ByteFolder): Promise<string> {
   const facts: unknown[] = [CONVERTER_VERSION]
   for (const name of (await folder.list()).sort()) {
-    const { size, mtimeMs } = await stat(join(path, name))
-    facts.push([name, size, mtimeMs])
+    // A broken link is a fact too: half-fetched caches have them, and not every file is needed.
+    const found = await stat(join(path, name)).catch(() => null)
+    facts.push([name, found?.size ?? null, found?.mtimeMs ?? null])
   }
   return hash(JSON.stringify(facts))
 }

@@ -2,7 +2,7 @@
 import type { EngineEvent } from '../../contract/engine/events.ts'
 import { toErrorData } from '../../contract/errors.ts'
 import type { AbortSignalLike } from '../../contract/rpc.ts'
-import type { EngineError } from '../../engine/errors.ts'
+import type { BackendName } from '../../engine/backends/backend.ts'
 import type { ModelEvent } from '../../engine/model-events.ts'
 
 export interface EventFeed {
@@ -33,14 +33,28 @@ export function engineEventOf(event: ModelEvent): EngineEvent {
     case 'moving':
       return event
     case 'moved': {
-      const { cause, backend, loadMs, failure, isExact } = event
-      return { kind: 'moved', cause, backend, loadMs, reason: moveReason(failure), isExact }
+      const { cause, backend, loadMs, isExact } = event
+      return { kind: 'moved', cause, backend, loadMs, reason: moveReason(event), isExact }
     }
     case 'failed':
       return { kind: 'failed', error: toErrorData(event.error) }
   }
 }
 
-/** Why the model moved, as a sentence. */
-export const moveReason = (failure: EngineError | null): string =>
-  failure === null ? 'As asked, the reply goes on elsewhere.' : `${failure.message} The reply goes on on the CPU.`
+const PLACE = {
+  reference: 'the CPU',
+  wasm: 'the CPU',
+  webgpu: 'the graphics processor',
+  fpga: 'the accelerator',
+} as const satisfies Record<BackendName, string>
+
+/** Why the model moved and where to, in sentences. */
+export function moveReason({
+  failure,
+  backend,
+}: Pick<Extract<ModelEvent, { kind: 'moved' }>, 'failure' | 'backend'>): string {
+  const place = PLACE[backend.name]
+  return failure === null
+    ? `As asked, the reply goes on on ${place}.`
+    : `${failure.message} The reply goes on on ${place}.`
+}

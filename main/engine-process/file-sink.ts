@@ -4,8 +4,8 @@
  */
 import { type FileHandle, link, lstat, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
+import type { ByteSink } from '../../engine/engine-environment.ts'
 import { EngineError } from '../../engine/errors.ts'
-import type { ByteSink } from '../../engine/host.ts'
 import { codeOf } from './node-files.ts'
 import { removeLeftovers, unfinishedPath } from './unfinished-files.ts'
 

@@ -2,20 +2,16 @@
 import { stat } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import type { ModelInfo } from '../../contract/words/model.ts'
+import type { CancelSignal } from '../../engine/engine-environment.ts'
 import { openCheckpoint } from '../../engine/formats/checkpoint-folder.ts'
-import { convertCheckpoint } from '../../engine/formats/convert.ts'
-import { readJson } from '../../engine/formats/folder-files.ts'
+import { convertCheckpoint, readConfigJson } from '../../engine/formats/convert.ts'
 import { tokenizerMetadata } from '../../engine/formats/folder-tokenizer.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
-import { elementCount, modelTensors } from '../../engine/formats/model-tensors.ts'
-import type { CancelSignal } from '../../engine/host.ts'
 import { bytesPerState, type ModelConfig, parseHuggingFaceConfig } from '../../engine/model/config.ts'
-import { UPSTREAM } from '../../engine/model/tensor-names.ts'
+import { parameterCounts, UPSTREAM_EMBEDDING } from '../../engine/model/tensors.ts'
 import { convertedFile } from './conversion-cache.ts'
-import { nodeEngineHost } from './engine-host.ts'
+import { nodeEngineEnvironment } from './engine-environment.ts'
 import { isFolder, openFile, openFolder } from './node-files.ts'
-
-const CONFIG_LIMIT_BYTES = 4 * 2 ** 20
 
 export interface OpenModelOptions {
   cacheDirectory: string
@@ -34,7 +30,7 @@ function convert(path: string, { cacheDirectory, onConvertProgress, signal }: Op
       packing: 'tq2_0',
       onProgress: onConvertProgress,
       signal,
-      yieldToHost: nodeEngineHost.yieldToHost,
+      yieldToEventLoop: nodeEngineEnvironment.yieldToEventLoop,
     })
   })
 }
@@ -68,22 +64,21 @@ export function ggufInfo(file: GgufModel, path: string): ModelInfo {
 
 async function checkpointInfo(path: string): Promise<ModelInfo> {
   const folder = await openFolder(path)
-  const configJson = await readJson(folder, 'config.json', CONFIG_LIMIT_BYTES)
+  const configJson = await readConfigJson(folder)
   const { config } = parseHuggingFaceConfig(configJson)
   const tokenizerEntries = await tokenizerMetadata(folder, configJson, config)
   const checkpoint = await openCheckpoint(folder)
   await checkpoint.close()
-  const weights = modelTensors(config).filter(({ isScale }) => !isScale)
-  const elements = (tensors: typeof weights) => tensors.reduce((total, { shape }) => total + elementCount(shape), 0)
+  const parameters = parameterCounts(config)
   return {
     name: basename(resolve(path)),
     path: resolve(path),
     fileBytes: await weightFileBytes(path, await folder.list()),
-    parameterCount: elements(weights),
-    ternaryParameterCount: elements(weights.filter(({ kind }) => kind === 'ternary')),
+    parameterCount: parameters.all,
+    ternaryParameterCount: parameters.ternary,
     ...sizes(config),
     packing: 'not converted yet',
-    embeddingType: checkpoint.tensors.get(UPSTREAM.embedding)?.dtype ?? 'unknown',
+    embeddingType: checkpoint.tensors.get(UPSTREAM_EMBEDDING)?.dtype ?? 'unknown',
     license: null,
     description: null,
     hasChatTemplate: tokenizerEntries.some(({ key }) => key === 'tokenizer.chat_template'),
@@ -102,6 +97,7 @@ const sizes = (config: ModelConfig) => ({
 
 async function weightFileBytes(path: string, names: string[]): Promise<number> {
   const files = names.filter(name => name.endsWith('.safetensors') || name.endsWith('.bin'))
-  const stats = await Promise.all(files.map(name => stat(join(path, name))))
-  return stats.reduce((total, { size }) => total + size, 0)
+  // A broken link counts nothing; whether it is needed is seen when it is opened.
+  const stats = await Promise.all(files.map(name => stat(join(path, name)).catch(() => null)))
+  return stats.reduce((total, found) => total + (found?.size ?? 0), 0)
 }

@@ -1,12 +1,13 @@
 /** The backends of the processor: the choice of the user, or the fastest that works, with the reason. */
 import { readFile } from 'node:fs/promises'
-import type { Backend } from '../../engine/backends/backend.ts'
+import type { Backend, BackendName } from '../../engine/backends/backend.ts'
+import { createFunctionalFpgaBackend } from '../../engine/backends/fpga/functional.ts'
 import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
-import { createWasmBackend } from '../../engine/backends/wasm/backend.ts'
+import { createWasmBackend, createWasmHead, type WasmBackendOptions } from '../../engine/backends/wasm/backend.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { kernelFolder } from './built-files.ts'
 import { coreThreads } from './core-threads.ts'
-import { nodeEngineHost } from './engine-host.ts'
+import { nodeEngineEnvironment } from './engine-environment.ts'
 import { codeOf } from './node-files.ts'
 import { spawnThread } from './node-threads.ts'
 
@@ -14,16 +15,14 @@ import { spawnThread } from './node-threads.ts'
  * 'auto' is WASM, or the reference with the reason in its description. Without `threads` there is one for each core, fewer
  * of which decode while other programs want the cores. Throws `backend-unavailable` for 'wasm'.
  */
-export async function createBackend(choice: 'auto' | 'reference' | 'wasm', threads?: number): Promise<Backend> {
+export async function createBackend(choice: 'auto' | CpuBackendName, threads?: number): Promise<Backend> {
   if (choice === 'reference') return createReferenceBackend()
+  if (choice === 'fpga') {
+    const options = await wasmOptions(threads)
+    return createFunctionalFpgaBackend({ createHead: (source, load) => createWasmHead(options, source, load) })
+  }
   try {
-    return await createWasmBackend({
-      kernels: await readKernels(),
-      clock: nodeEngineHost.clock,
-      spawnThread,
-      threads: threads ?? (await coreThreads()),
-      adjustThreads: threads === undefined,
-    })
+    return await createWasmBackend(await wasmOptions(threads))
   } catch (error) {
     if (choice === 'wasm' || !(error instanceof EngineError) || error.code !== 'backend-unavailable') throw error
     const reference = createReferenceBackend()
@@ -31,6 +30,17 @@ export async function createBackend(choice: 'auto' | 'reference' | 'wasm', threa
     return { ...reference, info: { ...reference.info, description } }
   }
 }
+
+/** 'fpga' is the accelerator's arithmetic without a board. */
+export type CpuBackendName = Exclude<BackendName, 'webgpu'>
+
+const wasmOptions = async (threads: number | undefined): Promise<WasmBackendOptions> => ({
+  kernels: await readKernels(),
+  clock: nodeEngineEnvironment.clock,
+  spawnThread,
+  threads: threads ?? (await coreThreads()),
+  adjustThreads: threads === undefined,
+})
 
 async function readKernels() {
   const read = async (name: string): Promise<Uint8Array> => {

@@ -1,8 +1,8 @@
 /** Files and folders that the engine reads, over node:fs. Knows no format; writing is in file-sink.ts. */
-import { constants, type FileHandle, open, readdir, stat } from 'node:fs/promises'
+import { constants, type FileHandle, lstat, open, readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import type { ByteFolder, ByteSource } from '../../engine/engine-environment.ts'
 import { EngineError } from '../../engine/errors.ts'
-import type { ByteFolder, ByteSource } from '../../engine/host.ts'
 
 /** Throws `file-not-found` or `file-unreadable`. */
 export async function openFile(path: string): Promise<ByteSource> {
@@ -15,14 +15,26 @@ export async function openFile(path: string): Promise<ByteSource> {
       throw new EngineError('file-unreadable', `${path} is not a file.`, {
         expected: 'a file',
         actual: status.isDirectory() ? 'a folder' : 'a device or pipe',
+        remedy: 'Choose a file. What comes through a pipe has to be written into one first.',
       })
     }
     return new NodeFile(handle, path, status.size)
   } catch (error) {
     await handle?.close()
+    if (await isBrokenLink(path)) throw brokenLink(path, error)
     throw readError(error, path)
   }
 }
+
+/** A link whose target is not there, or that leads back to itself. */
+const isBrokenLink = async (path: string): Promise<boolean> =>
+  (await lstat(path).catch(() => null))?.isSymbolicLink() === true && (await stat(path).catch(() => null)) === null
+
+const brokenLink = (path: string, cause: unknown): EngineError =>
+  new EngineError('file-not-found', `${path} is a link to a file that is not there.`, {
+    remedy: 'Download this file again: its cache was moved, emptied or filled in part only.',
+    cause,
+  })
 
 class NodeFile implements ByteSource {
   readonly name: string
@@ -38,7 +50,7 @@ class NodeFile implements ByteSource {
   }
 
   async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
-    if (offset < 0 || length < 0 || offset + length > this.size) throw this.#truncated(offset, length)
+    if (offset < 0 || length < 0 || offset + length > this.size) throw this.#truncated(offset, length, this.size)
     const bytes = into ?? new Uint8Array(length)
     let done = 0
     while (done < length) {
@@ -49,7 +61,7 @@ class NodeFile implements ByteSource {
         throw readError(error, this.#path)
       }
       // Cut by somebody else since it was opened.
-      if (bytesRead === 0) throw this.#truncated(offset, length)
+      if (bytesRead === 0) throw this.#truncated(offset, length, (await this.#handle.stat()).size)
       done += bytesRead
     }
     return bytes
@@ -59,11 +71,15 @@ class NodeFile implements ByteSource {
     await this.#handle.close()
   }
 
-  #truncated(offset: number, length: number): EngineError {
-    return new EngineError('file-truncated', `${this.name} ends too early.`, {
-      expected: `bytes ${offset} to ${offset + length}`,
-      actual: `${this.size} bytes`,
-      remedy: 'Download or copy the file again: it is incomplete.',
+  #truncated(offset: number, length: number, sizeNow: number): EngineError {
+    const isShorter = sizeNow < this.size
+    const problem = isShorter ? 'became shorter while it was read' : 'ends too early'
+    return new EngineError('file-truncated', `${this.name} ${problem}.`, {
+      expected: isShorter ? `${this.size} bytes, as when it was opened` : `bytes ${offset} to ${offset + length}`,
+      actual: `${sizeNow} bytes`,
+      remedy: isShorter
+        ? 'Wait until whatever writes this file has finished, or download it again.'
+        : 'Download or copy the file again: it is incomplete.',
     })
   }
 }
@@ -105,6 +121,7 @@ export async function isFolder(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory()
   } catch (error) {
+    if (await isBrokenLink(path)) throw brokenLink(path, error)
     throw readError(error, path)
   }
 }

@@ -1,7 +1,7 @@
 /** Threads for the engine's WASM backend over worker_threads. The thread's own code is the engine's (wasm-thread.ts). */
 import { Worker } from 'node:worker_threads'
+import type { Thread } from '../../engine/engine-environment.ts'
 import { EngineError } from '../../engine/errors.ts'
-import type { Thread } from '../../engine/host.ts'
 import { builtFile } from './built-files.ts'
 import { THREAD_STARTED } from './thread-messages.ts'
 

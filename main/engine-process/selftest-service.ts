@@ -4,7 +4,7 @@ import type { AbortSignalLike, StreamEvent } from '../../contract/rpc.ts'
 import type { BackendRequest } from '../../contract/words/backend.ts'
 import { runSelfTest as runChecks } from '../../engine/self-test.ts'
 import { chooseBackend } from './backend-choice.ts'
-import { nodeEngineHost } from './engine-host.ts'
+import { nodeEngineEnvironment } from './engine-environment.ts'
 import { openModel } from './model-files.ts'
 
 /** Throws what opening the model and making the backend throw, and `cancelled`. */
@@ -27,7 +27,7 @@ export async function runSelfTest(
       const passed = await runChecks(backend, file, {
         onProgress: (stage, fraction) => emit({ kind: 'progress', stage, fraction: Math.min(1, fraction) }),
         onCheck: check => emit({ kind: 'check', ...check }),
-        yieldToHost: nodeEngineHost.yieldToHost,
+        yieldToEventLoop: nodeEngineEnvironment.yieldToEventLoop,
         signal,
       })
       emit({ kind: 'done', passed })

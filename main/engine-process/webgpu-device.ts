@@ -70,13 +70,13 @@ export async function createNodeWebGpuBackend(options: WebGpuOptions = {}): Prom
   }
 }
 
-export interface FoundAdapter {
+interface FoundAdapter {
   gpuAdapter: GPUAdapter
   adapter: GpuAdapter
 }
 
 /** The adapter that a choice means. Throws `backend-unavailable`. */
-export async function findAdapter({
+async function findAdapter({
   adapter: choice = 'auto',
   dawnFlags = [],
 }: Pick<WebGpuOptions, 'adapter' | 'dawnFlags'>): Promise<FoundAdapter> {

@@ -4,8 +4,8 @@ import type { AppInfo } from '../../contract/app/app.ts'
 import { type AppApi, appApi } from '../../contract/app-api.ts'
 import { type Handlers, type Server, serve, type Transport } from '../../contract/rpc.ts'
 import { Chats } from '../services/chats/chats.ts'
-import { createMemoryChatStore } from '../services/chats/memory-chat-store.ts'
 import { createEngineMemoryWatch } from '../services/telemetry/engine-memory.ts'
+import type { AppStorage } from './app-storage.ts'
 import type { SpawnEngineProcess, SupervisorTiming } from './supervisor.ts'
 import { createSupervisor, type ModelRequest, type Supervisor } from './supervisor.ts'
 
@@ -13,6 +13,7 @@ export interface AppHostOptions {
   info: AppInfo
   spawnEngine: SpawnEngineProcess
   model: ModelRequest
+  storage: AppStorage
   timing?: Partial<SupervisorTiming>
 }
 
@@ -21,38 +22,48 @@ export interface AppHost {
   readonly supervisor: Supervisor
   /** Serves one window; close the returned server when its connection ends. */
   connect(transport: Transport): Server
-  /** Ends the engine process. */
+  /** Ends the engine process, and closes the chats when all is written. */
   stop(): Promise<void>
 }
 
-export function createAppHost({ info, spawnEngine, model, timing }: AppHostOptions): AppHost {
+export function createAppHost({ info, spawnEngine, model, storage, timing }: AppHostOptions): AppHost {
   const supervisor = createSupervisor(spawnEngine, model, timing === undefined ? {} : { timing })
-  const chats = new Chats(supervisor, createMemoryChatStore())
-  const handlers = createAppService(info, supervisor, chats)
+  const chats = new Chats(supervisor, storage.chats, { onStoreFailure: problem => storage.report(problem) })
+  const handlers = createAppService(info, supervisor, chats, storage)
   return {
     supervisor,
     connect: transport => serve(appApi, transport, handlers),
-    stop: () => supervisor.stop(),
+    async stop() {
+      await chats.settle()
+      await supervisor.stop()
+      await chats.settle()
+      await storage.close()
+    },
   }
 }
 
-function createAppService(info: AppInfo, supervisor: Supervisor, chats: Chats): Handlers<AppApi> {
+function createAppService(info: AppInfo, supervisor: Supervisor, chats: Chats, storage: AppStorage): Handlers<AppApi> {
   const memory = createEngineMemoryWatch(supervisor)
   return {
     calls: {
       'app.info': () => info,
       'engine.retry': () => supervisor.retry(),
-      'chat.create': () => chats.create(),
+      'chat.create': ({ isTemporary }) => chats.create(isTemporary),
       'chat.delete': ({ chatId }) => chats.delete(chatId),
       'chat.restore': ({ chatId }) => chats.restore(chatId),
       'chat.send': ({ chatId, text, sampling }) => chats.send(chatId, text, sampling),
-      'chat.stop': ({ chatId }) => chats.stop(chatId),
+      'chat.stop': ({ chatId, messageId }) => chats.stop(chatId, messageId),
       'chat.regenerate': ({ chatId, messageId, sampling }) => chats.regenerate(chatId, messageId, sampling),
       'chat.continue': ({ chatId, messageId, sampling }) => chats.continue(chatId, messageId, sampling),
       'chat.edit': ({ chatId, messageId, text, sampling }) => chats.edit(chatId, messageId, text, sampling),
+      'chat.rename': ({ chatId, title }) => chats.rename(chatId, title),
+      'chat.branch': ({ chatId, messageId }) => chats.branch(chatId, messageId),
+      'chat.compare': ({ chatId, messageId, samplings }) => chats.compare(chatId, messageId, samplings),
+      'chat.keep': ({ chatId, messageId }) => chats.keep(chatId, messageId),
       'chat.select': ({ chatId, messageId }) => chats.select(chatId, messageId),
     },
     streams: {
+      'app.storage': (_params, emit, { signal }) => storage.watch(emit, signal),
       'engine.status': (_params, emit, { signal }) =>
         new Promise(resolve => {
           const stopListening = supervisor.onStatus(emit)

@@ -22,7 +22,7 @@ const EXIT_GRACE_MS = 1_000
 /** Variables that would change what Node does, or let it load code that is not ours. */
 const REFUSED_VARIABLES = /^(NODE_OPTIONS|NODE_EXTRA_CA_CERTS|NODE_PATH|NODE_REPL_EXTERNAL_MODULE|ELECTRON_.*)$/i
 
-export const engineEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
+const engineEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
   Object.fromEntries(Object.entries(env).filter(([name]) => !REFUSED_VARIABLES.test(name)))
 
 export function engineChild({ nodePath, entry, check }: EngineChildOptions): SpawnEngineProcess {

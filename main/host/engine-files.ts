@@ -10,7 +10,7 @@ import * as v from 'valibot'
 import { TernError } from '../../contract/errors.ts'
 
 /** Folders below the app's resources whose files are guarded. */
-export const ENGINE_FOLDERS = ['out/engine', 'models'] as const
+const ENGINE_FOLDERS = ['out/engine', 'models'] as const
 const CHUNK_BYTES = 1024 * 1024
 
 const manifestSchema = v.object({

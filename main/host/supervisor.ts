@@ -36,7 +36,7 @@ export interface ModelRequest extends BackendRequest {
 }
 
 /** One loaded model in one life of the engine process. A new object after every restart and every load. */
-export interface EngineConnection {
+interface EngineConnection {
   readonly client: Client<EngineApi>
 }
 

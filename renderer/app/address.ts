@@ -3,7 +3,7 @@
  * and how that stands. The address holds the chat's id after "#/chat/", nothing of its text.
  */
 import type { ChatsStore } from '../stores/chats.ts'
-import { isReplying } from '../stores/chats.ts'
+import { isReplying, isShownTemporary } from '../stores/chats.ts'
 import type { Connection } from '../stores/connection.ts'
 import { shownTitle } from '../ui/chat-title.ts'
 import { strings } from './strings.ts'
@@ -52,8 +52,10 @@ export function followTitle(chats: ChatsStore, connection: Connection, show: (ti
     const state = chats.state.getState()
     const words = strings.tab
     const mark = connection.state.getState().phase === 'lost' ? words.lost : isReplying(state) ? words.replying : ''
-    const name =
-      state.currentId === null
+    // A browser writes titles into its history.
+    const name = isShownTemporary(state)
+      ? `${strings.temporary.title} · `
+      : state.currentId === null
         ? ''
         : `${shownTitle(state.chat?.title || state.summaries?.find(({ id }) => id === state.currentId)?.title || '')} · `
     const title = `${mark}${name}${strings.app.name}`

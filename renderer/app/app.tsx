@@ -6,6 +6,7 @@ import { Composer } from '../features/chat/composer.tsx'
 import { Conversation } from '../features/chat/conversation.tsx'
 import { focusComposer } from '../features/chat/focus-composer.ts'
 import { ConnectionBanner, EngineBanner } from '../features/engine/banners.tsx'
+import { StorageBanner } from '../features/storage/storage-banner.tsx'
 import { Instruments } from '../features/telemetry/instruments.tsx'
 import { useMedia } from '../ui/use-media.ts'
 import { keepFocus } from './focus-keeper.ts'
@@ -100,6 +101,7 @@ export function App() {
         <Header isOpen={regions.isOpen} onToggle={regions.toggle} onShowShortcuts={() => setShowShortcuts(true)} />
         <ConnectionBanner />
         <EngineBanner />
+        <StorageBanner />
         <main className="main" aria-label={strings.conversation.region}>
           <Conversation />
           <Composer inputRef={composer} />

@@ -1,8 +1,8 @@
 import { nextTheme } from '../stores/preferences.ts'
-import { shownTitle } from '../ui/chat-title.ts'
 import { IconButton } from '../ui/icon-button.tsx'
 import type { Region } from './app.tsx'
-import { useChats, useConnection, useEngine, usePreferences, useStores } from './stores.ts'
+import { ChatTitle } from './chat-title.tsx'
+import { useConnection, useEngine, usePreferences, useStores } from './stores.ts'
 import { strings } from './strings.ts'
 
 const THEME_ICON = { system: 'system', light: 'sun', dark: 'moon' } as const
@@ -17,25 +17,21 @@ interface HeaderProps {
 export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
   const { preferences, chats } = useStores()
   const theme = usePreferences(state => state.theme)
-  const title = useChats(state =>
-    state.currentId === null
-      ? strings.header.newChatTitle
-      : shownTitle(state.chat?.title || state.summaries?.find(summary => summary.id === state.currentId)?.title || ''),
-  )
   const words = strings.header
+  const toggle = (region: 'chats' | 'instruments', show: string, hide: string) => (
+    <IconButton
+      icon={region}
+      label={isOpen[region] ? hide : show}
+      aria-expanded={isOpen[region]}
+      data-toggles={region}
+      onClick={() => onToggle(region)}
+    />
+  )
   return (
     <header className="header">
-      <IconButton
-        icon="chats"
-        label={isOpen.chats ? words.hideChats : words.showChats}
-        aria-expanded={isOpen.chats}
-        data-toggles="chats"
-        onClick={() => onToggle('chats')}
-      />
+      {toggle('chats', words.showChats, words.hideChats)}
       {isOpen.chats ? null : <IconButton icon="plus" label={strings.chats.newChat} onClick={() => chats.newChat()} />}
-      <h1 className="header-title" dir="auto">
-        {title}
-      </h1>
+      <ChatTitle />
       <ModelName />
       <IconButton
         icon={THEME_ICON[theme]}
@@ -43,13 +39,7 @@ export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
         onClick={() => preferences.setState({ theme: nextTheme(theme) })}
       />
       <IconButton className="header-shortcuts" icon="keyboard" label={words.shortcuts} onClick={onShowShortcuts} />
-      <IconButton
-        icon="instruments"
-        label={isOpen.instruments ? words.hideInstruments : words.showInstruments}
-        aria-expanded={isOpen.instruments}
-        data-toggles="instruments"
-        onClick={() => onToggle('instruments')}
-      />
+      {toggle('instruments', words.showInstruments, words.hideInstruments)}
     </header>
   )
 }

@@ -48,6 +48,7 @@ followTitle(stores.chats, stores.connection, title => {
   document.title = title
 })
 stores.engine.start()
+stores.storage.start()
 stores.connection.state.subscribe(({ phase }) => {
   if (phase === 'open') stores.chats.refresh()
 })

@@ -80,12 +80,16 @@ function find(event: KeyboardEvent, targets: ShortcutTargets): (() => void) | nu
 
 const selectAll = () => void selectConversation()
 
-/** Keys that nothing has: those on the page itself, and whole pages from a message box without text. */
+const FAR_KEYS = new Set(['PageUp', 'PageDown', 'Home', 'End'])
+/** In these the browser scrolls, or the keys have a meaning of their own. */
+const OWN_KEYS = '.conversation-scroller, .chats-list, .instruments, dialog'
+
+/** Keys that nothing has: those on the page itself, and the far ones from controls and from a text field without text. */
 function scrollsConversation({ target, key, ctrlKey, metaKey, altKey, shiftKey }: KeyboardEvent): boolean {
   if (ctrlKey || metaKey || altKey || shiftKey) return false
   if (target === document.body) return true
-  const isPage = key === 'PageUp' || key === 'PageDown'
-  return isPage && target instanceof HTMLTextAreaElement && target.value === ''
+  if (!FAR_KEYS.has(key) || !(target instanceof Element) || target.closest(OWN_KEYS) !== null) return false
+  return !isTextField(target) || (target instanceof HTMLTextAreaElement && target.value === '')
 }
 
 const newChat = (targets: ShortcutTargets) => () => {

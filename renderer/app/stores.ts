@@ -7,6 +7,7 @@ import { createEngineStore, type EngineState, type EngineStore } from '../stores
 import type { Schedule } from '../stores/frame.ts'
 import { createMemoryStore, type MemoryStore } from '../stores/memory.ts'
 import { createPreferencesStore, type Memo, type Preferences, type PreferencesStore } from '../stores/preferences.ts'
+import { createStorageStore, type StorageState, type StorageStore } from '../stores/storage.ts'
 
 export interface Stores {
   connection: Connection
@@ -14,6 +15,7 @@ export interface Stores {
   chats: ChatsStore
   memory: MemoryStore
   preferences: PreferencesStore
+  storage: StorageStore
 }
 
 export interface StoresHost {
@@ -33,6 +35,7 @@ export function createStores(host: StoresHost): Stores {
     chats: createChatsStore(connection.client, host.schedule, host.windowMemo),
     memory: createMemoryStore(connection.client),
     preferences: createPreferencesStore(host.settingsMemo),
+    storage: createStorageStore(connection.client),
   }
 }
 
@@ -50,6 +53,9 @@ export function useChats<T>(select: (state: ChatsState) => T): T {
 }
 export function useEngine<T>(select: (state: EngineState) => T): T {
   return useStore(useStores().engine.state, select)
+}
+export function useStorage<T>(select: (state: StorageState) => T): T {
+  return useStore(useStores().storage.state, select)
 }
 export function useConnection<T>(select: (state: ConnectionState) => T): T {
   return useStore(useStores().connection.state, select)

@@ -28,6 +28,26 @@ export const strings = {
     theme: { system: 'Theme: as the system', light: 'Theme: light', dark: 'Theme: dark' },
     shortcuts: 'Keyboard shortcuts',
     noModel: 'No model',
+    rename: 'Rename this chat',
+    titleLabel: 'Title of this chat',
+  },
+
+  temporary: {
+    label: 'Temporary',
+    choose: 'Temporary chat',
+    hint: 'Nothing of it is written to the disk. It ends when Tern is closed.',
+    title: 'Temporary chat',
+  },
+
+  storage: {
+    inMemory: 'Chats are not saved this time, and end when Tern is closed.',
+    notKept: 'What is written now is not saved.',
+    recovered: (chats: number, messages: number) =>
+      chats === 0
+        ? 'The file of your chats was damaged, and nothing in it could be read.'
+        : `The file of your chats was damaged. ${messages} ${messages === 1 ? 'message' : 'messages'} in ${chats} ${chats === 1 ? 'chat' : 'chats'} could be saved.`,
+    damagedFile: (path: string) => `The damaged file is kept: ${path}`,
+    dismiss: 'Understood',
   },
 
   chats: {
@@ -37,7 +57,9 @@ export const strings = {
     close: 'Close',
     loading: 'Loading chats',
     untitled: 'Untitled chat',
-    kept: 'Chats are kept until Tern is closed.',
+    keptInMemory: 'Chats are kept until Tern is closed.',
+    keptOnDisk: 'Chats are saved on this computer.',
+    keptIn: (path: string) => `Chats are saved in ${path}`,
     remove: (title: string) => `Delete “${title}”`,
     removed: (title: string) => `Deleted “${title}”.`,
     removedElsewhere: (title: string) => `“${title}” was deleted in another window.`,
@@ -71,11 +93,23 @@ export const strings = {
     showLess: 'Show less',
   },
 
+  question: {
+    edit: 'Edit',
+    editHint: 'Ask in other words; what was said so far is kept as a version',
+    editLabel: 'Your message in other words',
+    editNote: 'The reply starts anew from here; what was said so far is kept as a version.',
+    copy: 'Copy',
+    send: 'Send',
+    cancel: 'Cancel',
+  },
+
   reply: {
     copy: 'Copy',
     copied: 'Copied',
     copyFailed: 'Could not copy',
     regenerate: 'Regenerate',
+    branch: 'Branch',
+    branchHint: 'Go on from here in a chat of its own',
     tryAgain: 'Try again',
     continue: 'Continue',
     stopped: 'Stopped.',

@@ -1,5 +1,13 @@
 /** What the host streams into an open chat and into the list, applied: pure functions of what was there and what came. */
-import type { Chat, ChatEvent, ChatMessage, ChatSummariesEvent, ChatSummary } from '../../contract/app/chats.ts'
+import type {
+  Chat,
+  ChatEvent,
+  ChatMessage,
+  ChatSummariesEvent,
+  ChatSummary,
+  Comparison,
+  ReplyInFlight,
+} from '../../contract/app/chats.ts'
 
 /** Messages that nothing changed keep their identity, so that a view can skip them. */
 export function applyChatEvent(chat: Chat | null, event: ChatEvent): Chat | null {
@@ -15,13 +23,33 @@ export function applyChatEvent(chat: Chat | null, event: ChatEvent): Chat | null
         status: 'streaming',
       }))
     case 'reply':
-      return { ...chat, reply: event.reply }
+      return withReply(chat, event.messageId, event.reply)
   }
 }
 
+/** Of a reply that is neither shown nor compared nothing changes here. */
+function withReply(chat: Chat, messageId: string, reply: ReplyInFlight | null): Chat {
+  if (chat.comparison?.replies.some(({ message }) => message.id === messageId)) {
+    const change = (compared: ComparedReply) => (compared.message.id === messageId ? { ...compared, reply } : compared)
+    return withCompared(chat, change)
+  }
+  const isShown = chat.messages.at(-1)?.id === messageId
+  return isShown ? { ...chat, reply } : chat
+}
+
+type ComparedReply = Comparison['replies'][number]
+
+const withCompared = (chat: Chat, change: (compared: ComparedReply) => ComparedReply): Chat =>
+  chat.comparison === null
+    ? chat
+    : { ...chat, comparison: { ...chat.comparison, replies: chat.comparison.replies.map(change) } }
+
 const withMessage = (chat: Chat, id: string, change: (message: ChatMessage) => ChatMessage): Chat => {
   const at = chat.messages.findIndex(message => message.id === id)
-  return at === -1 ? chat : { ...chat, messages: chat.messages.with(at, change(chat.messages[at])) }
+  if (at !== -1) return { ...chat, messages: chat.messages.with(at, change(chat.messages[at])) }
+  return withCompared(chat, compared =>
+    compared.message.id === id ? { ...compared, message: change(compared.message) } : compared,
+  )
 }
 
 /** Latest first. */
@@ -40,7 +68,7 @@ const byTime = (a: ChatSummary, b: ChatSummary) => b.updatedAtMs - a.updatedAtMs
 /** Events that may wait for the next frame, gathered: one change a message, the latest figures. */
 export class WaitingEvents {
   private readonly appended = new Map<string, Extract<ChatEvent, { kind: 'append' }>>()
-  private figures: Extract<ChatEvent, { kind: 'reply' }> | null = null
+  private readonly figures = new Map<string, Extract<ChatEvent, { kind: 'reply' }>>()
 
   /** false: this one must not wait, and what waits comes before it. */
   add(event: ChatEvent): boolean {
@@ -50,7 +78,7 @@ export class WaitingEvents {
       return true
     }
     if (event.kind === 'reply' && event.reply !== null) {
-      this.figures = event
+      this.figures.set(event.messageId, event)
       return true
     }
     // A message that comes whole has the text that waits in it already, a chat all of it.
@@ -61,13 +89,13 @@ export class WaitingEvents {
 
   /** What waits, in the order to apply it. */
   take(): ChatEvent[] {
-    const events = [...this.appended.values(), ...(this.figures === null ? [] : [this.figures])]
+    const events = [...this.appended.values(), ...this.figures.values()]
     this.clear()
     return events
   }
 
   clear(): void {
     this.appended.clear()
-    this.figures = null
+    this.figures.clear()
   }
 }

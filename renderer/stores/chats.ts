@@ -21,10 +21,14 @@ export interface ChatsState {
   currentId: string | null
   /** The open chat; null while it is fetched for the first time, and for a new chat. */
   chat: Chat | null
+  /** The new chat is to be a temporary one. */
+  isNewTemporary: boolean
   /** The host does not have the open chat any more; what was fetched of it can still be read and copied. */
   isGone: boolean
   /** Unsent text per chat id; NEW_CHAT for the new one. */
   drafts: Drafts
+  /** Other words for messages that were sent, while they are written: per message id. */
+  edits: Readonly<Record<string, string>>
   /** A message is on its way to the host. */
   sending: boolean
   /** Deleted, here (`isOurs`) or while it was open here in another window: can be restored. */
@@ -41,10 +45,16 @@ export const replyOf = (state: Pick<ChatsState, 'chat'>): ReplyInFlight | null =
 
 /** Whether the open chat waits for a reply or receives one. */
 export const isReplying = (state: Pick<ChatsState, 'chat' | 'sending'>): boolean =>
-  state.sending || replyOf(state) !== null
+  state.sending ||
+  replyOf(state) !== null ||
+  state.chat?.comparison?.replies.some(({ reply }) => reply !== null) === true
 
 export const draftOf = (state: Pick<ChatsState, 'drafts' | 'currentId'>): string =>
   state.drafts[state.currentId ?? NEW_CHAT] ?? ''
+
+/** Whether the open chat is temporary, or the new one is to be. */
+export const isShownTemporary = (state: Pick<ChatsState, 'chat' | 'currentId' | 'isNewTemporary'>): boolean =>
+  state.currentId === null ? state.isNewTemporary : state.chat?.isTemporary === true
 
 export const failureOf = (state: Pick<ChatsState, 'failures' | 'currentId'>): TernErrorData | null =>
   state.failures[state.currentId ?? NEW_CHAT] ?? null
@@ -54,14 +64,27 @@ export interface ChatsStore {
   /** Follows the list, and reopens the chat that was open. Call again after the line to the host was repaired. */
   refresh(): void
   newChat(): void
+  /** Whether the chat that begins next is temporary; of one that has begun it is fixed. */
+  setNewTemporary(isTemporary: boolean): void
   open(chatId: string): void
   setDraft(text: string): void
   /** Sends the draft, or `text` and leaves the draft alone. Does nothing when it is blank or a reply is in flight. */
   send(text?: string): Promise<void>
-  stop(): Promise<void>
+  /** This reply, or all. */
+  stop(messageId?: string): Promise<void>
   regenerate(messageId: string): Promise<void>
   continueReply(messageId: string): Promise<void>
-  edit(messageId: string, text: string): Promise<void>
+  /** null: the message stays as it is. */
+  setEdit(messageId: string, text: string | null): void
+  /** Sends what was written for this message as another version of it, and drops it when the host has taken it. */
+  sendEdit(messageId: string): Promise<void>
+  rename(chatId: string, title: string): Promise<void>
+  /** Goes on from this message in a chat of its own, which is shown then. */
+  branch(messageId: string): Promise<void>
+  /** Writes replies to this message of the user side by side, one for each temperature. */
+  compare(questionId: string, temperatures: readonly number[]): Promise<void>
+  /** Goes on with this one of the replies that are compared; null: with what was there before. */
+  keep(messageId: string | null): Promise<void>
   /** Shows another version of a message. */
   select(messageId: string): Promise<void>
   remove(chatId: string): Promise<void>
@@ -95,8 +118,10 @@ class HostChats implements ChatsStore {
       summaries: null,
       currentId: memo.getItem(OPEN_CHAT_KEY) || null,
       chat: null,
+      isNewTemporary: false,
       isGone: false,
       drafts: readDrafts(memo),
+      edits: {},
       sending: false,
       removed: null,
       failures: {},
@@ -118,6 +143,11 @@ class HostChats implements ChatsStore {
 
   newChat(): void {
     if (this.get().currentId !== null) this.show(null)
+  }
+
+  setNewTemporary(isTemporary: boolean): void {
+    this.set({ isNewTemporary: isTemporary })
+    this.keepDrafts()
   }
 
   open(chatId: string): void {
@@ -143,8 +173,19 @@ class HostChats implements ChatsStore {
     if (isSent && given === undefined && this.get().drafts[sentFrom] === text) this.setDraftOf(sentFrom, '')
   }
 
-  async stop(): Promise<void> {
-    await this.act(chatId => this.client.call('chat.stop', { chatId }))
+  async stop(messageId?: string): Promise<void> {
+    await this.act(chatId => this.client.call('chat.stop', { chatId, messageId }))
+  }
+
+  async compare(questionId: string, temperatures: readonly number[]): Promise<void> {
+    const samplings = temperatures.map(temperature => ({ temperature }))
+    const call = (chatId: string) => this.client.call('chat.compare', { chatId, messageId: questionId, samplings })
+    // One more may come beside those that are still being written.
+    await (this.get().chat?.comparison?.questionId === questionId ? this.act(call) : this.actWhenIdle(call))
+  }
+
+  async keep(messageId: string | null): Promise<void> {
+    await this.act(chatId => this.client.call('chat.keep', { chatId, messageId }))
   }
 
   async regenerate(messageId: string): Promise<void> {
@@ -155,12 +196,33 @@ class HostChats implements ChatsStore {
     await this.actWhenIdle(chatId => this.client.call('chat.continue', { chatId, messageId }))
   }
 
-  async edit(messageId: string, text: string): Promise<void> {
-    if (text.trim() !== '') await this.actWhenIdle(chatId => this.client.call('chat.edit', { chatId, messageId, text }))
+  setEdit(messageId: string, text: string | null): void {
+    const { [messageId]: _, ...others } = this.get().edits
+    this.set({ edits: text === null ? others : { ...others, [messageId]: text } })
+  }
+
+  async sendEdit(messageId: string): Promise<void> {
+    const text = this.get().edits[messageId]
+    if (text === undefined || text.trim() === '') return
+    await this.actWhenIdle(async chatId => {
+      await this.client.call('chat.edit', { chatId, messageId, text })
+      this.setEdit(messageId, null)
+    })
   }
 
   async select(messageId: string): Promise<void> {
     await this.actWhenIdle(chatId => this.client.call('chat.select', { chatId, messageId }))
+  }
+
+  async rename(chatId: string, title: string): Promise<void> {
+    await this.attempt(chatId, () => this.client.call('chat.rename', { chatId, title }))
+  }
+
+  async branch(messageId: string): Promise<void> {
+    await this.actWhenIdle(async chatId => {
+      const { id } = await this.client.call('chat.branch', { chatId, messageId })
+      this.open(id)
+    })
   }
 
   async remove(chatId: string): Promise<void> {
@@ -297,12 +359,13 @@ class HostChats implements ChatsStore {
 
   /** Creates the chat that a first message needs, and opens it where the reader still is. `draft` goes along. */
   private async createChat(draft: string): Promise<string> {
-    const chat = await this.client.call('chat.create', undefined)
+    const chat = await this.client.call('chat.create', { isTemporary: this.get().isNewTemporary })
     // The reader may have opened another chat meanwhile.
     if (this.get().currentId !== null) return chat.id
+    this.seen.set(chat.id, chat)
     this.setDraftOf(chat.id, draft)
     this.setDraftOf(NEW_CHAT, '')
-    this.seen.set(chat.id, chat)
+    this.setNewTemporary(false)
     this.show(chat.id)
     return chat.id
   }
@@ -334,9 +397,19 @@ class HostChats implements ChatsStore {
   }
 
   private setDraftOf(chatId: string, text: string): void {
-    const drafts = withDraft(this.get().drafts, chatId, text)
-    this.set({ drafts })
-    keepDrafts(this.memo, drafts)
+    this.set({ drafts: withDraft(this.get().drafts, chatId, text) })
+    this.keepDrafts()
+  }
+
+  /** What is written in a temporary chat is kept nowhere. */
+  private keepDrafts(): void {
+    const isTemporary = (chatId: string) =>
+      chatId === NEW_CHAT
+        ? this.get().isNewTemporary
+        : this.seen.get(chatId)?.isTemporary === true ||
+          this.all?.some(({ id, isTemporary }) => id === chatId && isTemporary) === true
+    const kept = Object.entries(this.get().drafts).filter(([chatId]) => !isTemporary(chatId))
+    keepDrafts(this.memo, Object.fromEntries(kept))
   }
 
   private get(): ChatsState {

@@ -35,7 +35,7 @@ export interface Connection {
 }
 
 const FIRST_PAUSE_MS = 250
-const LONGEST_PAUSE_MS = 8_000
+const MAX_PAUSE_MS = 8_000
 /** A line that lives shorter than this does not reset the pause: a host in a crash loop is not hammered. */
 const STABLE_AFTER_MS = 2_000
 
@@ -80,7 +80,7 @@ export function createConnection(dial: Dial): Connection {
 
   const schedule = () => {
     if (closed) return
-    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** attempt, LONGEST_PAUSE_MS)
+    const pauseMs = Math.min(FIRST_PAUSE_MS * 2 ** attempt, MAX_PAUSE_MS)
     attempt += 1
     state.setState({ phase: 'lost', attempt, retryAtMs: Date.now() + pauseMs }, true)
     retryTimer = setTimeout(() => void connect(), pauseMs)

@@ -7,7 +7,7 @@ import { expect, it } from 'vitest'
 import type { EngineErrorCode } from '../../engine/errors.ts'
 import type { ModelConfig } from '../../engine/model/config.ts'
 import { readStateFile, writeStateFile } from '../../engine/state/state-file.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { allocatedBytes, expectRefusal, MIB } from './expect-refusal.ts'
 
 const config: ModelConfig = {
@@ -23,7 +23,7 @@ const config: ModelConfig = {
   eosTokenIds: [2],
 }
 const identity = { modelSha256: 'a'.repeat(64), tokenizerSha256: null }
-const { createSha256 } = nodeEngineHost
+const { createSha256 } = nodeEngineEnvironment
 
 const valid = writeStateFile(
   {

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import type { EngineErrorCode } from '../../engine/errors.ts'
 import { convertCheckpoint } from '../../engine/formats/convert.ts'
 import { openTorchBin } from '../../engine/formats/torch-bin.ts'
+import { createRandom } from '../../engine/seeded-random.ts'
 import { countingSource, memoryFolder, memorySink, memorySource } from '../byte-sources.ts'
-import { seededRandom } from '../seeded-random.ts'
 import { TINY_CONFIG, tinyTensors, torchTensors } from '../tiny-checkpoint.ts'
 import {
   concat,
@@ -258,7 +258,7 @@ test.each([
   ['zip', torchZip(good)],
   ['old layout', torchLegacy(good)],
 ])('%s: bytes changed at random give tensors or a typed error', async (_, whole) => {
-  const random = seededRandom(31)
+  const random = createRandom(31)
   let refused = 0
   for (let round = 0; round < 1500; round++) {
     const bytes = Uint8Array.from(whole)

@@ -11,8 +11,8 @@ import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { bytesPerState } from '../../engine/model/config.ts'
 import { chunksOf, readTokens } from '../../engine/reading.ts'
 import type { GenerationEvent, SessionInput } from '../../engine/session.ts'
-import { benchHost } from '../../main/engine-process/bench-service.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { benchEnvironment } from '../../main/engine-process/bench-service.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { createBackend } from '../../main/engine-process/node-backends.ts'
 import { openFile } from '../../main/engine-process/node-files.ts'
 import { createNodeWebGpuBackend } from '../../main/engine-process/webgpu-device.ts'
@@ -71,8 +71,8 @@ function measure(): Promise<Speed | Flatness | Resume | Kernels | Ops> {
 }
 
 async function speed(file: GgufModel): Promise<Speed> {
-  const emptyRssBytes = benchHost.rssBytes()
-  const figures = await benchModel(file, backend, benchHost, {
+  const emptyRssBytes = benchEnvironment.rssBytes()
+  const figures = await benchModel(file, backend, benchEnvironment, {
     rounds: Number(values.rounds),
     decodeTokens: Number(values['decode-tokens']),
     prefillTokens: Number(values['prefill-tokens']),
@@ -143,7 +143,7 @@ async function resume(file: GgufModel, lengths: number[]): Promise<Resume> {
   const chats: Resume['chats'] = []
   for (const length of lengths) {
     const { messages, bytes, tokens } = await makeChat(file, length)
-    const model = await loadModel(file, backend, nodeEngineHost)
+    const model = await loadModel(file, backend, nodeEngineEnvironment)
     const afterLoadMs = await firstLogitsMs(model, bytes)
     const laterMs: number[] = []
     for (let run = 0; run < 9; run++) laterMs.push(await firstLogitsMs(model, bytes))
@@ -164,7 +164,7 @@ const MESSAGE_TEXT =
 
 /** A chat of about `length` tokens and the state file after its last reply. */
 async function makeChat(file: GgufModel, length: number) {
-  const model = await loadModel(file, backend, nodeEngineHost)
+  const model = await loadModel(file, backend, nodeEngineEnvironment)
   const textTokens = model.tokenizer!.encode(MESSAGE_TEXT, { parseSpecial: false, continuation: true }).length
   const repeats = Math.max(1, Math.min(8, Math.floor(length / 3 / textTokens)))
   const content = MESSAGE_TEXT.repeat(repeats)

@@ -1,11 +1,11 @@
 /** Models of the published shapes with random ternary weights, in a folder that is removed at the end of the run. */
 import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { elementCount, modelTensors } from '../../engine/formats/model-tensors.ts'
-import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
-import { paddedColumns, tensorBytes } from '../../engine/formats/tensor-types.ts'
+import { PUBLISHED_SHAPES, storedForm, writeRandomModel } from '../../engine/formats/random-model.ts'
+import { type TernaryType, tensorBytes } from '../../engine/formats/tensor-types.ts'
 import type { ModelConfig } from '../../engine/model/config.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { tensorsOf } from '../../engine/model/tensors.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { createSink } from '../../main/engine-process/file-sink.ts'
 
 export type Packing = 'tq1_0' | 'tq2_0'
@@ -15,9 +15,10 @@ export const isPublishedShape = (shape: string): shape is PublishedShape => Obje
 
 /** Of the file, but for its header of a few kilobytes. */
 export function modelFileBytes(config: ModelConfig, packing: Packing): number {
-  return modelTensors(config).reduce((sum, { kind, shape }) => {
-    if (kind !== 'ternary') return sum + elementCount(shape) * (kind === 'embedding' ? 2 : 4)
-    return sum + tensorBytes(packing === 'tq1_0' ? 'TQ1_0' : 'TQ2_0', [shape[0], paddedColumns(shape[1])])
+  const ternaryType: TernaryType = packing === 'tq1_0' ? 'TQ1_0' : 'TQ2_0'
+  return tensorsOf(config).reduce((sum, tensor) => {
+    const { type, shape } = storedForm(tensor, ternaryType)
+    return sum + tensorBytes(type, shape)
   }, 0)
 }
 
@@ -53,8 +54,8 @@ export async function openRandomModels(parent: string): Promise<RandomModels> {
       current = null
       const config = PUBLISHED_SHAPES[shape]
       await checkRoom(folder, modelFileBytes(config, packing))
-      const { yieldToHost } = nodeEngineHost
-      await writeRandomModel(config, await createSink(path), { packing, signal, yieldToHost })
+      const { yieldToEventLoop } = nodeEngineEnvironment
+      await writeRandomModel(config, await createSink(path), { packing, signal, yieldToEventLoop })
       current = path
       return path
     },

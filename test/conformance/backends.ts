@@ -1,6 +1,7 @@
 /** The backends under test. Every conformance and golden test runs once for each. */
 import type { Backend } from '../../engine/backends/backend.ts'
-import { createReferenceBackend } from '../../engine/backends/reference/backend.ts'
+import { createFunctionalFpgaBackend } from '../../engine/backends/fpga/functional.ts'
+import { createReferenceBackend, createReferenceHead } from '../../engine/backends/reference/backend.ts'
 import type { KernelVariant } from '../../engine/backends/wasm/kernels.ts'
 import type { WebGpuOptions } from '../../main/engine-process/webgpu-device.ts'
 import { createTestWasmBackend } from '../wasm-backend.ts'
@@ -28,6 +29,14 @@ const wasm = (kernel: KernelVariant, threads: number): BackendUnderTest => ({
   readsSlowly: false,
   create: () => createTestWasmBackend({ threads, kernel }),
 })
+
+/** The accelerator's integers on this processor. */
+export const FUNCTIONAL_FPGA: BackendUnderTest = {
+  name: 'fpga, functional',
+  isSlow: true,
+  readsSlowly: false,
+  create: async () => createFunctionalFpgaBackend({ createHead: createReferenceHead }),
+}
 
 /** The kernels that most machines get: which of the two relaxed ones is measured at start, and of no matter here. */
 export const WASM = wasm('relaxed-simd-int16', 2)

@@ -11,7 +11,7 @@ import { createWasmHead } from '../../engine/backends/wasm/backend.ts'
 import { firstBitDifference } from '../../engine/conformance/compare.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import { block } from '../../engine/model/forward.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { spawnThread } from '../../main/engine-process/node-threads.ts'
 import { readKernels } from '../wasm-backend.ts'
 import { randomModel } from './random-model.ts'
@@ -44,7 +44,13 @@ describe.each(['F32', 'F16', 'BF16', 'Q8_0'] as const)('a head with its embeddin
       expect(firstBitDifference(await logitsBy(await createReferenceHead(model), model), expected)).toBe(-1)
       return
     }
-    const options = { kernels: await readKernels(), clock: nodeEngineHost.clock, spawnThread, threads: 2, kernel }
+    const options = {
+      kernels: await readKernels(),
+      clock: nodeEngineEnvironment.clock,
+      spawnThread,
+      threads: 2,
+      kernel,
+    }
     const head = await createWasmHead(options, model)
     expect(firstBitDifference(await logitsBy(head, model), expected)).toBe(-1)
     await expect(head.embed(97)).rejects.toMatchObject({ code: 'token-out-of-range' })

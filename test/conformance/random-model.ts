@@ -1,14 +1,15 @@
 /** A small model with random weights, in memory: everything a backend and the engine's facade need of a file. */
 
-import { createRandom, normal, wholeBelow } from '../../engine/conformance/random.ts'
+import { storedShape } from '../../engine/formats/check-tensors.ts'
 import { bytesOfFloats } from '../../engine/formats/floats.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import { f32ToF16 } from '../../engine/formats/half.ts'
-import { modelTensors } from '../../engine/formats/model-tensors.ts'
-import { paddedColumns, type TernaryType } from '../../engine/formats/tensor-types.ts'
+import type { TernaryType } from '../../engine/formats/tensor-types.ts'
 import { packTernaryRow, ternaryRowBytes } from '../../engine/formats/ternary-blocks.ts'
 import type { ModelConfig } from '../../engine/model/config.ts'
 import type { TensorInfo } from '../../engine/model/source.ts'
+import { elementCount, tensorsOf } from '../../engine/model/tensors.ts'
+import { createRandom, normal, wholeBelow } from '../../engine/seeded-random.ts'
 
 /** Sizes that no vector width divides. */
 export const SMALL_CONFIG: ModelConfig = {
@@ -39,24 +40,22 @@ export function randomModel(options: RandomModelOptions): GgufModel {
   const config = { ...SMALL_CONFIG, ...changes }
   const random = createRandom(seed)
   const stored = new Map<string, { info: TensorInfo; bytes: Uint8Array }>()
-  for (const { name, kind, shape, isScale } of modelTensors(config)) {
-    if (kind === 'ternary') {
+  for (const { name, role, shape } of tensorsOf(config)) {
+    if (role === 'ternary') {
       const [rows, columns] = shape
       const rowBytes = ternaryRowBytes(packing, columns)
       const bytes = new Uint8Array(rows * rowBytes)
       const codes = Int8Array.from({ length: rows * columns }, () => wholeBelow(random, 3) - 1)
       for (let n = 0; n < rows; n++) packTernaryRow(packing, codes, n * columns, columns, bytes, n * rowBytes)
-      const info: TensorInfo = { name, type: packing, shape: [rows, paddedColumns(columns)], byteLength: bytes.length }
+      const info: TensorInfo = { name, type: packing, shape: storedShape(packing, shape), byteLength: bytes.length }
       stored.set(name, { info, bytes })
       continue
     }
-    const length = shape.reduce((a, b) => a * b, 1)
-    const isNorm = name.endsWith('norm.weight')
-    const values = Float32Array.from({ length }, () => {
-      if (isScale) return 0.5 + random()
-      return isNorm ? 0.5 + random() : normal(random)
-    })
-    const type = kind === 'embedding' ? embeddingType : 'F32'
+    const isCentred = role === 'embedding' || role === 'lowerBounds'
+    const values = Float32Array.from({ length: elementCount(shape) }, () =>
+      isCentred ? normal(random) : 0.5 + random(),
+    )
+    const type = role === 'embedding' ? embeddingType : 'F32'
     const bytes = type === 'Q8_0' ? q8Bytes(values, shape[1]) : bytesOfFloats(type, values)
     stored.set(name, { info: { name, type, shape, byteLength: bytes.length }, bytes })
   }

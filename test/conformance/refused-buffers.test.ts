@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { probeDecode } from '../../engine/decode-probe.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { type BackendMakers, chooseBackend, loadChosen } from '../../main/engine-process/backend-choice.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { createBackend } from '../../main/engine-process/node-backends.ts'
 import { convertTinyCase } from '../golden/golden-data.ts'
 import { createTestWebGpu, noWebGpuReason, openTestDevice } from '../webgpu-backend.ts'
@@ -35,7 +35,7 @@ const makers = (refused: 'from the start' | 'in the probe'): BackendMakers => ({
   mayHaveGpu: () => true,
   probe: async (backend, source) => {
     if (backend.info.name === 'webgpu' && refused === 'in the probe') await refuseBuffers()
-    return probeDecode(backend, source, nodeEngineHost.clock)
+    return probeDecode(backend, source, nodeEngineEnvironment.clock)
   },
 })
 

@@ -1,16 +1,23 @@
 /** The scripted device (engine/conformance/scripted-device.ts) with a model file around it, and ways to look into states. */
+import {
+  createScriptedBackend,
+  type ScriptedBackend,
+  type ScriptedOptions,
+} from '../../engine/conformance/scripted-device.ts'
+import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import type { ModelConfig } from '../../engine/model/config.ts'
-import { blockNames } from '../../engine/model/tensor-names.ts'
+import { blockTensors } from '../../engine/model/tensors.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { randomModel } from './random-model.ts'
 import { BOS, END, EOS, TINY_CHAT_TEMPLATE, TINY_TOKENIZER_JSON, TINY_VOCABULARY_SIZE } from './tiny-tokenizer.ts'
 
-export { createScriptedBackend, type ScriptedBackend } from '../../engine/conformance/scripted-device.ts'
+export { createScriptedBackend, type ScriptedBackend }
 
 /** Room for the list of tokens: value 0 is its length. */
 const STATE_WIDTH = 512
 
-export const SCRIPTED_CONFIG: Partial<ModelConfig> = {
+const SCRIPTED_CONFIG: Partial<ModelConfig> = {
   vocabularySize: TINY_VOCABULARY_SIZE,
   hiddenSize: 4,
   stateWidth: STATE_WIDTH,
@@ -33,10 +40,21 @@ export const scriptedModelFile = (
 const withLargeStates = (model: GgufModel): GgufModel => ({
   ...model,
   readTensor: async (name, ...part) =>
-    name === blockNames(0).mlgruI.scale
+    name === blockTensors(model.config, 0).mlgruI.scale
       ? new Uint8Array(Float32Array.of(1e6).buffer)
       : await model.readTensor(name, ...part),
 })
+
+export interface ScriptedRig {
+  backend: ScriptedBackend
+  model: LoadedModel
+}
+
+/** The model on a scripted backend. */
+export async function scriptedRig(options: ScriptedOptions = {}): Promise<ScriptedRig> {
+  const backend = createScriptedBackend(options)
+  return { backend, model: await loadModel(scriptedModelFile(), backend, nodeEngineEnvironment) }
+}
 
 /** Wants these tokens once the state has read `promptTokens`, and the end of the turn after them. */
 export function reply(promptTokens: number, tokens: readonly number[]): (fed: readonly number[]) => number {

@@ -1,4 +1,5 @@
 /** A tokenizer of characters and bytes for tests, small enough to reason about: every id can be written down by name. */
+import { specialToken } from '../tiny-tokenizer.ts'
 
 const SPECIAL = ['<unk>', '<s>', '</s>', '<|user|>', '<|assistant|>', '<|end|>']
 const BYTES = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
@@ -26,15 +27,7 @@ export const bytes = (text: string): number[] => Array.from(new TextEncoder().en
 
 export const TINY_TOKENIZER_JSON = JSON.stringify({
   version: '1.0',
-  added_tokens: SPECIAL.map((content, i) => ({
-    id: i,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  })),
+  added_tokens: SPECIAL.map((content, i) => specialToken(i, content)),
   normalizer: null,
   pre_tokenizer: null,
   post_processor: null,

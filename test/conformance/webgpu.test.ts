@@ -10,7 +10,7 @@ import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import { chunksOf, readTokens } from '../../engine/reading.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { createTestWebGpu, createTestWebGpuBackend, noWebGpuReason } from '../webgpu-backend.ts'
 import { WASM } from './backends.ts'
 import { randomModel } from './random-model.ts'
@@ -197,7 +197,7 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
       device.queue.writeBuffer(device.createBuffer({ size: 16, usage: 0x8 }), 64, new Uint32Array(4))
       // The device reports it when it has time.
       await device.queue.onSubmittedWorkDone()
-      while (runner.failure === null) await nodeEngineHost.yieldToHost()
+      while (runner.failure === null) await nodeEngineEnvironment.yieldToEventLoop()
       expect(await codeOf(readLast(runner, state, TOKENS))).toBe('backend-failed')
       expect(runner.failure).toMatchObject({ code: 'backend-failed' })
       expect(await codeOf(decodeOne(runner, state, 1))).toBe('backend-failed')
@@ -231,14 +231,14 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
     it.each([1, 20, 70, 149])('goes on with WASM after %i tokens, to the same tokens and state', async count => {
       const wasm = await WASM.create()
       // WASM has no sampler of its own: a text without chance, and the text of WASM, are the same.
-      const alone = await loadModel(model, wasm, nodeEngineHost)
+      const alone = await loadModel(model, wasm, nodeEngineEnvironment)
       const expected = await write(alone, {})
       await alone.dispose()
       for (const sampling of [{}, { logitBias: [[5, 0]] }]) {
         const { backend, device } = await createTestWebGpu()
         let isLost = false
         const failures: EngineError[] = []
-        const loaded = await loadModel(model, backend, nodeEngineHost, {
+        const loaded = await loadModel(model, backend, nodeEngineEnvironment, {
           nextBackend: async failure => {
             failures.push(failure)
             return wasm
@@ -291,7 +291,7 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
     it('is recovered from as a lost device is', async () => {
       const [wasm, { backend, device }] = [await WASM.create(), await createTestWebGpu()]
       const failures: EngineError[] = []
-      const loaded = await loadModel(talkingModel(0x00d), backend, nodeEngineHost, {
+      const loaded = await loadModel(talkingModel(0x00d), backend, nodeEngineEnvironment, {
         nextBackend: async failure => {
           failures.push(failure)
           return wasm
@@ -323,7 +323,7 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
     it('between WebGPU and WASM changes no token of a greedy text', async () => {
       const model = talkingModel(0x30e)
       const [wasm, backend] = [await WASM.create(), await createTestWebGpuBackend()]
-      const expected = await loadModel(model, wasm, nodeEngineHost)
+      const expected = await loadModel(model, wasm, nodeEngineEnvironment)
       const write = async (loaded: LoadedModel, moves: [number, Backend][]) => {
         const session = loaded.createSession()
         const tokens: number[] = []
@@ -346,12 +346,12 @@ describe.skipIf(noWebGpuReason !== null)(`WebGPU${noWebGpuReason === null ? '' :
       }
       const tokens = await write(expected, [])
       expect(
-        await write(await loadModel(model, backend, nodeEngineHost), [
+        await write(await loadModel(model, backend, nodeEngineEnvironment), [
           [20, wasm],
           [60, backend],
         ]),
       ).toEqual(tokens)
-      expect(await write(await loadModel(model, wasm, nodeEngineHost), [[31, backend]])).toEqual(tokens)
+      expect(await write(await loadModel(model, wasm, nodeEngineEnvironment), [[31, backend]])).toEqual(tokens)
       await expected.dispose()
       await Promise.all([wasm.dispose(), backend.dispose()])
     })

@@ -38,7 +38,7 @@ afterAll(async () => {
 const until = (condition: () => boolean) => vi.waitUntil(condition, { timeout: 30_000, interval: 5 })
 
 async function openChat() {
-  const { id: chatId } = await client.call('chat.create', undefined)
+  const { id: chatId } = await client.call('chat.create', { isTemporary: false })
   let messages: ChatMessage[] = []
   const prefills: NonNullable<ReplyInFlight['prefill']>[] = []
   let isReplying = false

@@ -1,8 +1,9 @@
 /** The window's manners: focus, keys, touch, other windows, a lost host, addresses, other media. */
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { shownChat } from '../messages.ts'
 import { launchChromium, noChromiumReason, screenshot } from './browser.ts'
-import { focused, handsOn, openWindow, type WindowPage } from './window-page.ts'
+import { cuttable, focused, handsOn, openWindow, type WindowPage } from './window-page.ts'
 
 const LONG = Array.from({ length: 200 }, (_, i) => `Sentence ${i + 1}.`).join(' ')
 
@@ -36,14 +37,7 @@ describe.skipIf(noChromiumReason !== null)(
         return row.top >= list.top - 1 && row.bottom <= list.bottom + 1
       })
     const addChats = async ({ host, page }: WindowPage, count: number) => {
-      for (let i = 0; i < count; i++)
-        host.chats.set(`chat-${i}`, {
-          id: `chat-${i}`,
-          title: `Chat ${i}`,
-          messages: [],
-          reply: null,
-          isDeleted: false,
-        })
+      for (let i = 0; i < count; i++) host.chats.set(`chat-${i}`, shownChat({ id: `chat-${i}`, title: `Chat ${i}` }))
       await page.reload()
       await page.getByRole('button', { name: 'Chat 0', exact: true }).waitFor()
     }
@@ -184,19 +178,12 @@ describe.skipIf(noChromiumReason !== null)(
       'a lost host: what was fetched stays readable and can be copied, nothing can be deleted',
       inWindow(async window => {
         const { page, host } = window
-        let isUp = true
-        let cut = () => {}
-        await page.routeWebSocket(/\/rpc$/, socket => {
-          if (!isUp) return socket.close()
-          socket.connectToServer()
-          cut = () => void socket.close()
-        })
+        const connection = await cuttable(page)
         await page.reload()
         await window.talk('First', 'The only copy.')
         await page.keyboard.press('Control+Shift+O')
         await window.talk('Second', 'Another.')
-        isUp = false
-        cut()
+        connection.cut()
         await page.getByText('what this window has fetched stays readable').waitFor()
         await page.getByRole('button', { name: 'First', exact: true }).click()
         await window.lastReply.getByText('The only copy.').waitFor()
@@ -208,7 +195,7 @@ describe.skipIf(noChromiumReason !== null)(
         await screenshot(page, 'lost-host-light')
         // A host that was started anew knows nothing of it.
         host.chats.clear()
-        isUp = true
+        connection.restore()
         await page.getByRole('button', { name: 'Reconnect now' }).press('Enter')
         // The button goes with the banner, the focus goes on.
         await page.waitForFunction(() => document.activeElement?.id === 'composer')
@@ -252,8 +239,7 @@ describe.skipIf(noChromiumReason !== null)(
       inWindow(async window => {
         const { page, host } = window
         const titles = ['\u202eeltit live', '\u200b']
-        for (const [i, title] of titles.entries())
-          host.chats.set(`t${i}`, { id: `t${i}`, title, messages: [], reply: null, isDeleted: false })
+        for (const [i, title] of titles.entries()) host.chats.set(`t${i}`, shownChat({ id: `t${i}`, title }))
         await page.reload()
         await page.locator('.chats-open').nth(1).waitFor()
         expect((await page.locator('.chats-open').allInnerTexts()).sort()).toEqual(['Untitled chat', 'eltit live'])

@@ -1,6 +1,7 @@
 /** Reading and selecting: nothing in the conversation moves or goes against the reader's hands. */
 import type { Browser } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { shownChat } from '../messages.ts'
 import { launchChromium, noChromiumReason, screenshot } from './browser.ts'
 import { focused, openWindow, type WindowPage } from './window-page.ts'
 
@@ -29,13 +30,17 @@ describe.skipIf(noChromiumReason !== null)(
     })
 
     const selected = () => window.page.evaluate(() => document.getSelection()?.toString() ?? '')
+    /** So many tokens a second. */
+    const write = async (text: string, pace: number) => {
+      window.host.script(text)
+      window.host.setPace(pace)
+      await window.say('Write')
+    }
     const scrollTop = () => window.scroller.evaluate(element => Math.round(element.scrollTop))
 
     it('what is selected in the paragraph that is being written stays selected', async () => {
-      const { page, host } = window
-      host.script(WORDS)
-      host.setPace(60)
-      await window.say('Write')
+      const { page } = window
+      await write(WORDS, 60)
       await window.lastReply.getByText('word12').waitFor()
       await page.evaluate(() => {
         const text = document.querySelector('.reply .prose p span')!.firstChild!
@@ -47,10 +52,8 @@ describe.skipIf(noChromiumReason !== null)(
     })
 
     it('nothing scrolls under a pressed mouse, nor while something is selected', async () => {
-      const { page, host } = window
-      host.script(PARAGRAPHS)
-      host.setPace(100)
-      await window.say('Write')
+      const { page } = window
+      await write(PARAGRAPHS, 100)
       await window.lastReply.getByText('Paragraph 26 of').waitFor()
       const box = (await window.lastReply.getByText('Paragraph 24 of').boundingBox())!
       await page.mouse.move(box.x + 2, box.y + box.height / 2)
@@ -234,7 +237,7 @@ describe.skipIf(noChromiumReason !== null)(
         actions: [],
         versions: [`m${i}`],
       }))
-      host.chats.set('many', { id: 'many', title: 'Many', messages, reply: null, isDeleted: false })
+      host.chats.set('many', shownChat({ id: 'many', title: 'Many', messages }))
       await page.reload()
       await page.getByRole('button', { name: 'Many', exact: true }).click()
       await page.locator('.reply').last().waitFor()

@@ -3,14 +3,7 @@
  * replies are known to the letter. It stands behind the real server of the browser shell.
  */
 import { fileURLToPath } from 'node:url'
-import type {
-  Chat,
-  ChatEvent,
-  ChatMessage,
-  ChatSummariesEvent,
-  ChatSummary,
-  ReplyInFlight,
-} from '../../contract/app/chats.ts'
+import type { Chat, ChatEvent, ChatMessage, ChatSummariesEvent, ReplyInFlight } from '../../contract/app/chats.ts'
 import type { EngineStatus } from '../../contract/app/engine.ts'
 import { appApi } from '../../contract/app-api.ts'
 import { TernError } from '../../contract/errors.ts'
@@ -19,6 +12,8 @@ import type { EngineMemory } from '../../contract/words/memory.ts'
 import type { LoadedModel } from '../../contract/words/model.ts'
 import type { GenerationStats } from '../../contract/words/sampling.ts'
 import { startWindowServer } from '../../main/browser-shell/server.ts'
+import { shownChat, summaryOf } from '../messages.ts'
+import { UNUSED } from '../unused-handlers.ts'
 
 const MIB = 1024 * 1024
 const BUILT_WINDOW = fileURLToPath(new URL('../../out/renderer', import.meta.url))
@@ -118,14 +113,6 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
     if (chat === undefined) throw new TernError({ code: 'chat-not-found', message: 'This chat is no longer there.' })
     return chat
   }
-  const summaryOf = (chat: Chat): ChatSummary => ({
-    id: chat.id,
-    title: chat.title,
-    updatedAtMs: chat.messages.at(-1)?.createdAtMs ?? Date.now(),
-    messageCount: chat.messages.length,
-    isReplying: chat.reply !== null,
-    isDeleted: chat.isDeleted,
-  })
   const setDeleted = (chatId: string, isDeleted: boolean) => {
     const chat = chatOf(chatId)
     chat.isDeleted = isDeleted
@@ -147,8 +134,9 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
     say(chat.id, { kind: 'message', message: { ...message } })
   }
   const setReply = (chat: Chat, reply: ReplyInFlight | null) => {
+    const messageId = reply?.messageId ?? chat.reply?.messageId ?? ''
     chat.reply = reply
-    say(chat.id, { kind: 'reply', reply: reply === null ? null : { ...reply } })
+    say(chat.id, { kind: 'reply', messageId, reply: reply === null ? null : { ...reply } })
     listChannel.emit({ kind: 'changed', summary: summaryOf(chat) })
   }
   const newMessage = (role: 'user' | 'assistant', content: string): ChatMessage => ({
@@ -221,10 +209,11 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
   const connect = (transport: Transport): Server =>
     serve(appApi, transport, {
       calls: {
+        ...UNUSED.calls,
         'app.info': () => ({ version: '0.1.0', shell: 'browser' as const, platform: 'linux' }),
         'engine.retry': () => host.setStatus(READY),
-        'chat.create': () => {
-          const chat: Chat = { id: id(), title: '', messages: [], reply: null, isDeleted: false }
+        'chat.create': ({ isTemporary }) => {
+          const chat = shownChat({ id: id(), isTemporary })
           chats.set(chat.id, chat)
           listChannel.emit({ kind: 'changed', summary: summaryOf(chat) })
           return structuredClone(chat)
@@ -233,8 +222,10 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
         'chat.restore': ({ chatId }) => setDeleted(chatId, false),
         'chat.edit': ({ chatId, messageId, text }) => {
           const chat = chatOf(chatId)
-          chat.messages.length = chat.messages.findIndex(message => message.id === messageId)
-          put(chat, newMessage('user', text))
+          const [before] = chat.messages.splice(chat.messages.findIndex(message => message.id === messageId))
+          versions.set(before.id, before)
+          const edited = newMessage('user', text)
+          put(chat, { ...edited, versions: [...before.versions, edited.id] })
           void play(chat, newMessage('assistant', ''))
         },
         'chat.select': ({ chatId, messageId }) => {
@@ -252,6 +243,10 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
           put(chat, newMessage('user', text))
           void play(chat, newMessage('assistant', ''))
         },
+        'chat.rename': ({ chatId, title }) => {
+          chatOf(chatId).title = title
+        },
+        'chat.branch': () => Promise.reject(new Error('not scripted')),
         'chat.stop': () => running?.end('stopped'),
         'chat.regenerate': ({ chatId }) => {
           const chat = chatOf(chatId)
@@ -267,6 +262,11 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
         },
       },
       streams: {
+        ...UNUSED.streams,
+        'app.storage': (_, emit, { signal }) => {
+          emit({ path: null, problem: null, recovery: null })
+          return new Promise(resolve => signal.addEventListener('abort', () => resolve()))
+        },
         'engine.status': (_, emit, { signal }) => {
           emit(status)
           return statusChannel.forward(emit, signal)

@@ -54,6 +54,26 @@ export async function openWindow(browser: Browser, options: BrowserContextOption
   }
 }
 
+/** The window's connection to its host, from the next load on: cut like a cable, until it is restored. */
+export async function cuttable(page: Page): Promise<{ cut(): void; restore(): void }> {
+  let isUp = true
+  let close = () => {}
+  await page.routeWebSocket(/\/rpc$/, socket => {
+    if (!isUp) return socket.close()
+    socket.connectToServer()
+    close = () => void socket.close()
+  })
+  return {
+    cut() {
+      isUp = false
+      close()
+    },
+    restore() {
+      isUp = true
+    },
+  }
+}
+
 /** The name of what has the focus. */
 export const focused = (page: Page): Promise<string> =>
   page.evaluate(

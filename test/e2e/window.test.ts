@@ -3,6 +3,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { launchChromium, noChromiumReason, openPage, screenshot, type WatchedPage } from './browser.ts'
 import { LOADED, READY, type ScriptedHost, startScriptedHost } from './scripted-host.ts'
+import { cuttable } from './window-page.ts'
 
 const STORY = `Once upon a time, in a big forest, there was a fox. The fox was very hungry, and the rabbit was quick and careful.
 
@@ -117,7 +118,7 @@ describe.skipIf(noChromiumReason !== null)(
       await replyWith('complete')
       const directionOf = (selector: string) =>
         page.locator(selector).evaluate(element => getComputedStyle(element).direction)
-      for (const selector of ['.question', '.prose blockquote', '.prose ul', '.header-title', '.chats-open'])
+      for (const selector of ['.question', '.prose blockquote', '.prose ul', '.header-title > h1', '.chats-open'])
         expect(await directionOf(selector), selector).toBe('rtl')
       expect(await directionOf('.prose > p')).toBe('ltr')
     })
@@ -343,25 +344,18 @@ describe.skipIf(noChromiumReason !== null)(
     })
 
     it('says that the host is gone, and connects again by itself', async () => {
-      let isUp = true
-      let cut = () => {}
-      await page.routeWebSocket(/\/rpc$/, socket => {
-        if (!isUp) return socket.close()
-        socket.connectToServer()
-        cut = () => void socket.close()
-      })
+      const connection = await cuttable(page)
       await page.reload()
       await say('Before')
       await replyWith('complete')
-      isUp = false
-      cut()
+      connection.cut()
       const banner = page.getByText('Tern’s background process does not answer.')
       await banner.waitFor()
       await page.locator('.model-name[data-phase="lost"]').waitFor()
       await composer().fill('written meanwhile')
       expect(await page.getByRole('button', { name: 'Send' }).isDisabled()).toBe(true)
       await screenshot(page, 'disconnected-light')
-      isUp = true
+      connection.restore()
       await page.getByRole('button', { name: 'Reconnect now' }).click()
       await banner.waitFor({ state: 'detached' })
       await composer().press('Enter')

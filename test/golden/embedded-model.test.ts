@@ -12,7 +12,7 @@ import type { Backend } from '../../engine/backends/backend.ts'
 import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { lossSumNats } from '../../engine/evaluate.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { type BackendUnderTest, REFERENCE, WASM, WEBGPU, withWebGpu } from '../conformance/backends.ts'
 import { argMax, median, relativeL2Error } from '../conformance/compare.ts'
 import {
@@ -60,7 +60,7 @@ describe.each([REFERENCE, WASM, ...withWebGpu(WEBGPU)])(
     beforeAll(async () => {
       read = underTest.readsSlowly ? golden.slice(0, 2) : golden
       backend = await underTest.create()
-      model = await loadModel(file, backend, nodeEngineHost)
+      model = await loadModel(file, backend, nodeEngineEnvironment)
       logits = []
       for (const { tokens } of read) {
         const all = new Float32Array(tokens.length * file.config.vocabularySize)

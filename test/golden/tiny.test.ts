@@ -8,7 +8,7 @@ import { firstBitDifference } from '../../engine/conformance/compare.ts'
 import { lossSumNats } from '../../engine/evaluate.ts'
 import type { GgufModel } from '../../engine/formats/gguf.ts'
 import { readStateFile, writeStateFile } from '../../engine/state/state-file.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { BACKENDS, REFERENCE } from '../conformance/backends.ts'
 import { argMax, median, relativeL2Error } from '../conformance/compare.ts'
 import { decodeOne, readAll, readLast } from '../conformance/reading.ts'
@@ -115,7 +115,7 @@ describe.each([...BACKENDS, REFERENCE])('golden checkpoints on $name', ({ create
       const { tokens, prefillTokens, stepLogits } = golden
       const logits = await readLast(runner, state, tokens.slice(0, prefillTokens))
       const identity = { modelSha256: 'a'.repeat(64), tokenizerSha256: null }
-      const { createSha256 } = nodeEngineHost
+      const { createSha256 } = nodeEngineEnvironment
       const file = writeStateFile(
         {
           recurrent: await runner.exportState(state),

@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util'
 import type { Backend } from '../../engine/backends/backend.ts'
 import { loadModel } from '../../engine/engine.ts'
 import { openGguf } from '../../engine/formats/gguf.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { createBackend } from '../../main/engine-process/node-backends.ts'
 import { createNodeWebGpuBackend } from '../../main/engine-process/webgpu-device.ts'
 import { fileSource } from '../byte-sources.ts'
@@ -65,7 +65,7 @@ interface Reading {
 async function read(name: string, tokens: Int32Array, sequenceTokens: number): Promise<Reading> {
   const backend = await makeBackend(name)
   const file = await openGguf(await fileSource(values.model))
-  const model = await loadModel(file, backend, nodeEngineHost)
+  const model = await loadModel(file, backend, nodeEngineEnvironment)
   const hashes = new Uint32Array(2 * tokens.length)
   const best = new Int32Array(tokens.length)
   const V = file.config.vocabularySize
@@ -97,7 +97,7 @@ async function read(name: string, tokens: Int32Array, sequenceTokens: number): P
 async function textTokens(count: number): Promise<Int32Array> {
   const backend = createBackend('reference', undefined)
   const file = await openGguf(await fileSource(values.model))
-  const model = await loadModel(file, await backend, nodeEngineHost)
+  const model = await loadModel(file, await backend, nodeEngineEnvironment)
   const tokens: number[] = []
   for (const path of globSync('{README.md,docs/**/*.md,models/*.md,{engine,main,renderer,test}/**/*.ts}', {
     cwd: ROOT,

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DecodeStep, Measurable } from '../../engine/backends/backend.ts'
-import { type BenchHost, benchModel, rateOf } from '../../engine/bench.ts'
+import { type BenchEnvironment, benchModel, rateOf } from '../../engine/bench.ts'
 import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
 import { parseOptions } from '../bench/options.ts'
 import { parsePeerOutput, peerCommand, runPeer } from '../bench/peer.ts'
@@ -19,13 +19,13 @@ const RUN = fileURLToPath(new URL('../bench/run.ts', import.meta.url))
 const neverAborted = new AbortController().signal
 
 /** A clock that stands still but for what `advance` adds. */
-function fakeHost(): BenchHost & { advance(ms: number): void } {
+function fakeHost(): BenchEnvironment & { advance(ms: number): void } {
   let nowMs = 0
   return {
     clock: { nowMs: () => nowMs },
     rssBytes: () => 7e6,
     peakRssBytes: () => 9e6,
-    yieldToHost: async () => {},
+    yieldToEventLoop: async () => {},
     advance: ms => {
       nowMs += ms
     },

@@ -106,6 +106,60 @@ describe('the plain template of base models', () => {
   })
 })
 
+describe('what Jinja2 does with texts', () => {
+  it.each([
+    ["{{ '=' * 3 }}", '==='],
+    ["{{ 2 * 'ab' }}", 'abab'],
+    ["{{ 'a' * -1 }}", ''],
+    ['{{ 6 * 7 }} {{ 7 % 4 }}', '42 3'],
+    ["{{ 'a' ~ none ~ true ~ 1 ~ 1.0 ~ nothing }}", 'aNoneTrue11.0'],
+    ["{{ '%s' % 'a' }}", 'a'],
+    ["{{ '%s and %d%%' % ('a', 7) }}", 'a and 7%'],
+    ["{{ '%05.1f|%-4s|%4s|%+d|%x|%r' % (3.14159, 'a', 'b', 5, 255, 'c') }}", "003.1|a   |   b|+5|ff|'c'"],
+    ["{{ '%(who)s says %(what)s' % {'who': 'cat', 'what': 'meow'} }}", 'cat says meow'],
+    ["{{ '100%' }}", '100%'],
+    ['{{ none }} {{ true }} {{ 1 == 2 }} {{ tools }}', 'None True False None'],
+    ["{{ [1.0, true, none, 'x', {'a': [\"it's\"]}] }}", `[1.0, True, None, 'x', {'a': ["it's"]}]`],
+    ["{{ ('a', 1) }}{{ 'a\\nb' | list }}", "('a', 1)['a', '\\n', 'b']"],
+    ["{{ 'xaxbx'.strip('x') }} {{ '--a-'.lstrip('-') }} {{ 'a.,'.rstrip('.,') }} {{ ' a '.strip() }}", 'axb a- a a'],
+    ["{{ 'abcb'.find('b') }} {{ 'abcb'.rfind('b') }} {{ 'abc'.find('x') }} {{ 'abc'.index('c') }}", '1 3 -1 2'],
+    ["{{ 'a,b,c'.count(',') }} {{ '12'.isdigit() }} {{ 'a1'.isdigit() }}", '2 True False'],
+    ["{{ 'a\\nb\\n'.splitlines() | join('|') }}", 'a|b'],
+    ["{{ 'abc'.removeprefix('a') }} {{ 'abc'.removesuffix('c') }}", 'bc ab'],
+    ["{{ '%s-%d' | format('a', 7) }} {{ 'a' | safe }} {{ nothing | d('b') }} {{ [1, 2] | count }}", 'a-7 a b 2'],
+    ["{{ 'a' < 'b' }} {{ 'b' <= 'a' }} {{ [1, 'a'] == [1, 'a'] }} {{ [1] != [1] }}", 'True False True False'],
+    ['{{ [0] * 3 }} {{ -7 % 3 }} {{ 7 % -3 }} {{ 7 // 2 }}', '[0, 0, 0] 2 -2 3'],
+  ])('%s', (source, text) => {
+    expect(render(source, [user('x')]).text).toBe(text)
+  })
+
+  it.each([
+    ["{{ '%s %s' % 'a' }}", /not enough arguments/],
+    ["{{ '%s' % ('a', 'b') }}", /not all arguments/],
+    ["{{ '%d' % 'a' }}", /needs a number/],
+    ['{{ 1 / 0 }}', /division by zero/],
+    ['{{ 1 % 0 }}', /division by zero/],
+    ['{{ 1 // 0 }}', /division by zero/],
+    ["{{ 'abc'.index('x') }}", /substring not found/],
+    ["{{ 'abc'.strip(1) }}", /a text is needed/],
+    ['{{ raise_exception() }}', /refuses this conversation: it does not say why/],
+  ])('%s is refused as there', (source, message) => {
+    expect(() => render(source, [user('x')])).toThrow(
+      expect.objectContaining({ code: 'template-invalid', message: expect.stringMatching(message) }),
+    )
+  })
+
+  it.each([
+    "{{ 'abcdefgh' * 999999999 }}",
+    "{% set s = 'a' * 900000 %}{{ s ~ s ~ s }}",
+    "{{ '%9999s' % 'a' * 99999 }}",
+    '{{ [1, 2, 3] * 99999999 }}',
+    "{% set s = 'ab' * 400000 %}{{ s.splitlines() }}{% for i in range(99999) %}{{ s.count('ab') }}{% endfor %}",
+  ])('%s has an end', source => {
+    expect(() => render(source, [user('x')])).toThrow(expect.objectContaining({ code: 'template-limit-exceeded' }))
+  })
+})
+
 describe('templates that fail', () => {
   const invalid = (message: RegExp) =>
     expect.objectContaining({ code: 'template-invalid', message: expect.stringMatching(message) })
@@ -114,6 +168,11 @@ describe('templates that fail', () => {
     expect(() => compileChatTemplate('{% if x %}never closed')).toThrow(invalid(/ends inside a block/))
     expect(() => compileChatTemplate("{{ 'never closed }}")).toThrow(invalid(/Unexpected end of input/))
     expect(() => compileChatTemplate('{{ a b }}')).toThrow(invalid(/Expected closing expression/))
+    expect(() => compileChatTemplate('{% break %}')).toThrow(invalid(/"break" stands outside of a loop/))
+    const inMacro = '{% for m in messages %}{% macro f() %}{% continue %}{% endmacro %}{% endfor %}'
+    expect(() => compileChatTemplate(inMacro)).toThrow(invalid(/"continue" stands outside of a loop/))
+    const inLoop = '{% for m in messages %}{% if m %}{% break %}{% endif %}{{ 1 }}{% endfor %}'
+    expect(render(inLoop, [user('x')]).text).toBe('')
   })
 
   it('say what went wrong', () => {
@@ -127,6 +186,6 @@ describe('templates that fail', () => {
   })
 
   it('are not needed to print nothing for what is undefined or empty', () => {
-    expect(render('[{{ nothing.at.all }}{{ [] | first }}{{ tools }}]', [user('x')]).text).toBe('[]')
+    expect(render('[{{ nothing.at.all }}{{ [] | first }}]', [user('x')]).text).toBe('[]')
   })
 })

@@ -87,17 +87,31 @@ class Window {
   get last(): ChatMessage {
     return this.chat!.messages.at(-1)!
   }
+  private setReply(messageId: string, reply: Chat['reply']) {
+    const { comparison } = this.chat!
+    const replies = comparison?.replies.map(one => (one.message.id === messageId ? { ...one, reply } : one)) ?? []
+    const isShown = this.last.id === messageId
+    this.chat = { ...this.chat!, ...(isShown ? { reply } : {}), comparison: comparison && { ...comparison, replies } }
+  }
   private receive(event: ChatEvent) {
     this.events.push(event)
     if (event.kind === 'chat') this.chat = event.chat
     if (this.chat === null) return
     const change = (id: string, next: (message: ChatMessage) => ChatMessage) => {
-      const messages = this.chat!.messages.map(message => (message.id === id ? next(message) : message))
-      this.chat = { ...this.chat!, messages }
+      const { messages, comparison } = this.chat!
+      const changed = (message: ChatMessage) => (message.id === id ? next(message) : message)
+      this.chat = {
+        ...this.chat!,
+        messages: messages.map(changed),
+        comparison: comparison && {
+          ...comparison,
+          replies: comparison.replies.map(one => ({ ...one, message: changed(one.message) })),
+        },
+      }
     }
     if (event.kind === 'message') change(event.message.id, () => event.message)
     if (event.kind === 'append') change(event.messageId, old => ({ ...old, content: old.content + event.text }))
-    if (event.kind === 'reply') this.chat = { ...this.chat, reply: event.reply }
+    if (event.kind === 'reply') this.setReply(event.messageId, event.reply)
   }
 }
 
@@ -132,7 +146,7 @@ const open = async (chatId: string): Promise<Window> => {
   await settled()
   return window
 }
-const newChat = async (): Promise<Window> => open((await chats.create()).id)
+const newChat = async (isTemporary = false): Promise<Window> => open((await chats.create(isTemporary)).id)
 const idOf = (window: Window) => window.chat!.id
 /** Turns the clock until the reply has ended. */
 async function finish(window: Window): Promise<ChatMessage> {
@@ -357,6 +371,40 @@ describe('versions', () => {
   })
 })
 
+describe('a branch', () => {
+  it('is a chat of its own with all up to a message, and reads nothing again', async () => {
+    const window = await newChat()
+    await ask(window, 'first')
+    const [, reply] = window.chat!.messages
+    await ask(window, 'second')
+    await chats.rename(idOf(window), '  My \n chat  ')
+    expect(window.chat!.title).toBe('My chat')
+    const branch = await chats.branch(idOf(window), reply!.id)
+    expect(branch.title).toBe('My chat')
+    expect(branch.messages.map(({ content }) => content)).toEqual(['first', reply!.content])
+    expect(branch.messages.map(({ id }) => id)).not.toContain(reply!.id)
+    const other = await open(branch.id)
+    await ask(other, 'third')
+    // The old one's state at the reply was taken along: only what is new was read.
+    expect(access.engine.reads.at(-1)!.read).not.toContain('first')
+    expect(window.chat!.messages).toHaveLength(4)
+    await chats.delete(idOf(window))
+    await time.advance(KEEP_DELETED_MS)
+    await settled()
+    expect(await stored(branch.id)).toHaveLength(4)
+    expect(await store.getSnapshot(other.chat!.messages[1]!.id)).not.toBeNull()
+  })
+
+  it('has no title that shows nothing', async () => {
+    const window = await newChat()
+    for (const title of ['', '  ', '\u200b', '\n']) {
+      await expect(chats.rename(idOf(window), title)).rejects.toMatchObject({ data: { code: 'invalid-argument' } })
+    }
+    await chats.rename(idOf(window), `\u202e${'x'.repeat(300)}`)
+    expect(window.chat!.title).toBe('x'.repeat(200))
+  })
+})
+
 describe('a model that moves in mid-reply', () => {
   it('is told once, and the reply goes on to its end', async () => {
     const window = await newChat()
@@ -368,6 +416,42 @@ describe('a model that moves in mid-reply', () => {
     })
     // What the window put together holds nothing twice.
     expect(window.last.content).toBe((await stored(idOf(window)))[1]!.content)
+  })
+})
+
+describe('a store that fails for a while', () => {
+  it('in mid-reply: the reply goes on, it is told, and all of the text is stored once it works again', async () => {
+    const told: (string | null)[] = []
+    chats = new Chats(access, store, {
+      time,
+      newId: () => `id-${nextId++}`,
+      onStoreFailure: error => told.push(error?.code ?? null),
+    })
+    const window = await newChat()
+    await chats.send(idOf(window), 'Hello')
+    await untilWords(window, 3)
+    const { appendText } = store
+    store.appendText = () => Promise.reject(new TernError({ code: 'disk-full', message: 'Full.' }))
+    await untilWords(window, 8)
+    await time.advance(1_000)
+    await settled()
+    expect(told).toEqual(['disk-full', null])
+    store.appendText = appendText
+    const reply = await finish(window)
+    expect(reply.status).toBe('complete')
+    expect((await stored(idOf(window)))[1]).toMatchObject({ content: reply.content, status: 'complete' })
+    expect(told.at(-1)).toBeNull()
+  })
+
+  it('before a question: it is refused with the reason, and nothing has changed', async () => {
+    const window = await newChat()
+    const { addMessages } = store
+    store.addMessages = () => Promise.reject(new TernError({ code: 'disk-full', message: 'Full.' }))
+    await expect(chats.send(idOf(window), 'Hello')).rejects.toMatchObject({ data: { code: 'disk-full' } })
+    expect(window.chat!.messages).toEqual([])
+    store.addMessages = addMessages
+    await ask(window, 'Hello')
+    expect(await stored(idOf(window))).toHaveLength(2)
   })
 })
 
@@ -653,5 +737,124 @@ describe('a store that fails', () => {
     expect(window.chat).toEqual(before)
     store.addMessages = addMessages
     expect(await ask(window, 'second', 1)).toMatchObject({ status: 'complete' })
+  })
+})
+
+describe('a temporary chat', () => {
+  it('is written, branched and listed like any other, and gone with the host', async () => {
+    const window = await newChat(true)
+    await chats.send(idOf(window), 'Hello')
+    await finish(window)
+    expect(window.chat).toMatchObject({ isTemporary: true, messages: [{ content: 'Hello' }, { status: 'complete' }] })
+    expect(await chats.branch(idOf(window), window.last.id)).toMatchObject({ isTemporary: true })
+    expect(await summaries()).toMatchObject([{ isTemporary: true }, { isTemporary: true }])
+    expect(await store.list()).toEqual([])
+    startHost()
+    expect(await summaries()).toEqual([])
+  })
+})
+
+describe('replies side by side', () => {
+  /** A chat of one question with its reply. */
+  const answered = async () => {
+    const window = await newChat()
+    await chats.send(idOf(window), 'Which way?')
+    await finish(window)
+    return { window, chatId: idOf(window), question: window.chat!.messages[0].id, first: window.last.id }
+  }
+  const finishAll = async (window: Window) => {
+    for (let i = 0; i < 200 && window.chat?.comparison?.replies.some(({ reply }) => reply !== null); i++) {
+      await time.advance(TOKEN_MS)
+    }
+  }
+
+  it('are written at once from one state, which is read no second time', async () => {
+    const { window, chatId, question, first } = await answered()
+    await chats.compare(chatId, question, [{ temperature: 0.2 }, { temperature: 0.5 }, { temperature: 1 }])
+    await time.advance(3 * TOKEN_MS)
+    const { comparison, messages, reply } = window.chat!
+    expect({ messages: messages.map(({ id }) => id), reply }).toEqual({ messages: [question], reply: null })
+    expect(comparison).toMatchObject({
+      questionId: question,
+      replies: [0.2, 0.5, 1].map(temperature => ({ temperature, reply: { phase: 'writing' } })),
+    })
+    await finishAll(window)
+    const replies = window.chat!.comparison!.replies
+    expect(replies.map(({ message }) => message.status)).toEqual(['complete', 'complete', 'complete'])
+    expect(replies.map(({ message }) => message.stats!.promptTokens)).toEqual([0, 0, 0])
+    // Until one is kept, a restart shows what was there before.
+    expect((await store.open(chatId))!.chat.activeLeafId).toBe(first)
+    await chats.keep(chatId, replies[1].message.id)
+    expect(window.chat).toMatchObject({ comparison: null, reply: null })
+    expect(window.last).toMatchObject({ id: replies[1].message.id, versions: { length: 4 } })
+    expect((await store.open(chatId))!.chat.activeLeafId).toBe(replies[1].message.id)
+    await chats.send(chatId, 'And then?')
+    await finish(window)
+    expect(window.chat!.messages).toHaveLength(4)
+  })
+
+  it('one is kept while all are written: it goes on, the others are stopped where they are', async () => {
+    const { window, chatId, question } = await answered()
+    await chats.compare(chatId, question, [{}, {}])
+    await time.advance(5 * TOKEN_MS)
+    const [a, b] = window.chat!.comparison!.replies.map(({ message }) => message.id)
+    await chats.keep(chatId, b)
+    expect(window.chat).toMatchObject({ comparison: null, reply: { messageId: b, phase: 'writing' } })
+    await finish(window)
+    expect(window.last).toMatchObject({ id: b, status: 'complete' })
+    await time.advance(TOKEN_MS)
+    await chats.select(chatId, a)
+    expect(window.last).toMatchObject({ id: a, status: 'stopped' })
+  })
+
+  it('none is kept: the chat stands where it stood, and the replies stay as versions', async () => {
+    const { window, chatId, question, first } = await answered()
+    await chats.compare(chatId, question, [{}, {}])
+    await finishAll(window)
+    await chats.keep(chatId, null)
+    expect(window.last).toMatchObject({ id: first, versions: { length: 3 } })
+  })
+
+  it('one is stopped alone; one more comes beside those that are written; a fifth is refused', async () => {
+    const { window, chatId, question } = await answered()
+    await chats.compare(chatId, question, [{}, {}, {}])
+    await time.advance(3 * TOKEN_MS)
+    const ids = window.chat!.comparison!.replies.map(({ message }) => message.id)
+    await chats.stop(chatId, ids[0])
+    await time.advance(TOKEN_MS)
+    await chats.compare(chatId, question, [{ temperature: 2 }])
+    await finishAll(window)
+    expect(window.chat!.comparison!.replies.map(({ message }) => message.status)).toEqual([
+      'stopped',
+      'complete',
+      'complete',
+      'complete',
+    ])
+    await expect(chats.compare(chatId, question, [{}])).rejects.toMatchObject({ code: 'invalid-argument' })
+  })
+
+  it('all stopped before their first word leave nothing behind', async () => {
+    const { window, chatId, question, first } = await answered()
+    access.lose()
+    const comparing = chats.compare(chatId, question, [{}, {}])
+    await settled()
+    await chats.stop(chatId)
+    await comparing
+    await settled()
+    expect(window.chat).toMatchObject({ comparison: null, reply: null })
+    expect(window.last).toMatchObject({ id: first, versions: { length: 1 } })
+    expect((await store.open(chatId))!.messages).toHaveLength(2)
+    await access.start()
+  })
+
+  it('another one to another question is refused while they are written', async () => {
+    const { window, chatId, question } = await answered()
+    await chats.send(chatId, 'More')
+    await finish(window)
+    const second = window.chat!.messages[2].id
+    await chats.compare(chatId, question, [{}, {}])
+    await expect(chats.compare(chatId, second, [{}])).rejects.toMatchObject({ code: 'chat-busy' })
+    await expect(chats.send(chatId, 'Now')).rejects.toMatchObject({ code: 'chat-busy' })
+    await finishAll(window)
   })
 })

@@ -229,6 +229,13 @@ describe('convert and eval', () => {
     expect(readdirSync(target)).toEqual([])
   })
 
+  it('says the same of a folder without config.json, whether it is asked about or to be converted', async () => {
+    const empty = mkdtempSync(join(folder, 'empty-'))
+    const [asked, converted] = [await tern(['info', empty]), await tern(['convert', empty, join(folder, 'never.gguf')])]
+    expect(asked).toMatchObject({ code: 1, stderr: expect.stringContaining('has no config.json') })
+    expect(converted).toEqual(asked)
+  })
+
   it('saves all logits as one float32 tensor [T, V]', async () => {
     const output = join(folder, 'logits.safetensors')
     const { logitsPath } = await json(['eval', checkpoint, '--ids', ids, '--save-logits', output])

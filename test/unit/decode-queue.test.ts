@@ -9,11 +9,11 @@ import type { SamplingOptions } from '../../engine/sampling/sampler.ts'
 import type { Sequence, SequenceStep, Sequences } from '../../engine/sequences.ts'
 import type { GenerationEvent } from '../../engine/session.ts'
 import { Turns } from '../../engine/turns.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { randomModel } from '../conformance/random-model.ts'
 import { createTestWasmBackend } from '../wasm-backend.ts'
 
-const { yieldToHost } = nodeEngineHost
+const { yieldToEventLoop } = nodeEngineEnvironment
 const BAD_TOKEN = 13
 
 /** Sequences, by their number in `usedAt`, whose steps are recorded: logits hold it and the token; BAD_TOKEN is refused. */
@@ -44,12 +44,12 @@ describe('the queue', () => {
 
   it('serves those that ask within one turn of the event loop in one step', async () => {
     const { sequences, steps } = recordingSequences()
-    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToHost)
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToEventLoop)
     const writer = async (id: number): Promise<number[][]> => {
       const leave = queue.enter()
       const seen: number[][] = []
       for (let token = 0; token < 3; token++) {
-        await yieldToHost()
+        await yieldToEventLoop()
         seen.push(await ask(queue, id, 100 * id + token))
       }
       leave()
@@ -64,7 +64,7 @@ describe('the queue', () => {
 
   it('serves more than fit in one step in several, in the order of asking', async () => {
     const { sequences, steps } = recordingSequences(2)
-    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToHost)
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToEventLoop)
     for (let id = 1; id <= 5; id++) queue.enter()
     await Promise.all([1, 2, 3, 4, 5].map(id => ask(queue, id, id)))
     expect(steps).toEqual([[1, 2], [3, 4], [5]])
@@ -87,7 +87,7 @@ describe('the queue', () => {
 
   it('refuses one without the others', async () => {
     const { sequences } = recordingSequences()
-    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToHost)
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToEventLoop)
     for (let id = 1; id <= 3; id++) queue.enter()
     const results = await Promise.allSettled([ask(queue, 1, 5), ask(queue, 2, BAD_TOKEN), ask(queue, 3, 6)])
     expect(results[0]).toEqual({ status: 'fulfilled', value: [1, 5] })
@@ -99,7 +99,7 @@ describe('the queue', () => {
     const { sequences } = recordingSequences()
     const turns = new Turns(watch)
     turns.close()
-    const queue = new DecodeQueue(sequences, turns, watch, yieldToHost)
+    const queue = new DecodeQueue(sequences, turns, watch, yieldToEventLoop)
     for (let round = 0; round < 2; round++) {
       const results = await Promise.allSettled([ask(queue, 1, 5), ask(queue, 2, 6)])
       for (const result of results) {
@@ -111,7 +111,7 @@ describe('the queue', () => {
   it('lets go of who is cancelled while he waits, and feeds him nothing', async () => {
     const { sequences, steps } = recordingSequences(1)
     const turns = new Turns(watch)
-    const queue = new DecodeQueue(sequences, turns, watch, yieldToHost)
+    const queue = new DecodeQueue(sequences, turns, watch, yieldToEventLoop)
     let end = (): void => {}
     const busy = turns.exclusive(
       () =>
@@ -132,7 +132,7 @@ describe('the queue', () => {
 
   it('puts no more into a step than a device has states for', async () => {
     const { sequences, steps } = recordingSequences(4, 2)
-    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToHost)
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToEventLoop)
     for (let id = 1; id <= 3; id++) queue.enter()
     await Promise.all([1, 2, 3].map(id => ask(queue, id, id)))
     expect(steps).toEqual([[1, 2], [3]])
@@ -140,7 +140,7 @@ describe('the queue', () => {
 
   it('decodes one by one on a backend without batches', async () => {
     const { sequences, steps } = recordingSequences(1)
-    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToHost)
+    const queue = new DecodeQueue(sequences, new Turns(watch), watch, yieldToEventLoop)
     for (let id = 1; id <= 2; id++) queue.enter()
     await Promise.all([ask(queue, 1, 5), ask(queue, 2, 6)])
     expect(steps).toEqual([[5], [6]])
@@ -173,7 +173,7 @@ describe('sessions on the WASM backend', () => {
     const model = await loadModel(
       randomModel({ seed: 0xba7c, config: { hiddenSize: 64, stateWidth: 64, eosTokenIds: [] } }),
       counting,
-      nodeEngineHost,
+      nodeEngineEnvironment,
     )
     closing.push(() => model.dispose())
     return { model, batches }
@@ -231,7 +231,7 @@ describe('sessions on the WASM backend', () => {
   it('end when the model is closed under them', async () => {
     const { model } = await open()
     const writing = Promise.allSettled([0, 1, 2].map(index => write(model, index)))
-    await yieldToHost()
+    await yieldToEventLoop()
     await model.dispose()
     for (const result of await writing) {
       if (result.status === 'fulfilled') expect(result.value.reason).toBe('cancelled')

@@ -7,20 +7,18 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { createSink } from '../../main/engine-process/file-sink.ts'
 import { removeLeftovers, unfinishedPath } from '../../main/engine-process/unfinished-files.ts'
+import { codeOf, temporaryFolder } from '../temporary-folder.ts'
 
 /** Set: the file system knows no second names, as FAT. */
 let linkError: string | null = null
@@ -33,18 +31,11 @@ vi.mock('node:fs/promises', async importOriginal => {
   }
 })
 
-let folder: string
 beforeEach(() => {
   linkError = null
-  folder = mkdtempSync(join(tmpdir(), 'tern-sink-'))
 })
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
-const at = (name: string) => join(folder, name)
-const codeOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => null,
-    error => error.code,
-  )
+const folder = temporaryFolder()
+const { at } = folder
 async function writeWhole(path: string, content: string, options?: Parameters<typeof createSink>[1]) {
   const sink = await createSink(path, options)
   await sink.write(Buffer.from(content))
@@ -60,7 +51,7 @@ describe('a sink', () => {
     await sink.write(Buffer.from('file'))
     await sink.finish()
     expect(readFileSync(at('out'), 'utf8')).toBe('new file')
-    expect(readdirSync(folder)).toEqual(['out'])
+    expect(readdirSync(folder.path)).toEqual(['out'])
     await sink.abort()
     expect(readFileSync(at('out'), 'utf8')).toBe('new file')
   })
@@ -106,7 +97,7 @@ describe('a sink', () => {
     if (process.platform !== 'win32') {
       execFileSync('mkfifo', [at('pipe')])
       expect(await codeOf(createSink(at('pipe')))).toBe('file-unreadable')
-      expect(readdirSync(folder).sort()).toEqual(['pipe', 'there'])
+      expect(readdirSync(folder.path).sort()).toEqual(['pipe', 'there'])
     }
   })
 
@@ -119,7 +110,7 @@ describe('a sink', () => {
       await writeWhole(at(name), 'x')
       expect(readFileSync(at(name), 'utf8')).toBe('x')
     }
-    expect(readdirSync(folder)).toHaveLength(2)
+    expect(readdirSync(folder.path)).toHaveLength(2)
   })
 })
 
@@ -139,7 +130,7 @@ describe('another file of the same name', () => {
     await first.finish()
     expect(await codeOf(second.finish())).toBe('invalid-argument')
     expect(readFileSync(at('out'), 'utf8')).toBe('first')
-    expect(readdirSync(folder)).toEqual(['out'])
+    expect(readdirSync(folder.path)).toEqual(['out'])
   })
 
   it.skipIf(process.platform === 'win32')('keeps its rights', async () => {
@@ -188,20 +179,20 @@ describe('what a killed process left', () => {
     const working = await createSink(at('working'))
     await writeWhole(at('out'), 'whole')
     expect(
-      readdirSync(folder)
+      readdirSync(folder.path)
         .map(name => name.split('.')[0])
         .sort(),
     ).toEqual(['out', 'working'])
     await working.abort()
-    expect(readdirSync(folder)).toEqual(['out'])
+    expect(readdirSync(folder.path)).toEqual(['out'])
   })
 
   it.skipIf(process.platform !== 'linux')('goes though its process number is in use again', async () => {
     const path = unfinishedPath(at('out'))
     const [, start] = /-(\d+)-[0-9a-f]+$/.exec(path)!
     writeFileSync(path.replace(`-${start}-`, `-${Number(start) - 1}-`), 'half')
-    await removeLeftovers(folder)
-    expect(readdirSync(folder)).toEqual([])
+    await removeLeftovers(folder.path)
+    expect(readdirSync(folder.path)).toEqual([])
   })
 
   it('of another machine goes when nobody has touched it for a day', async () => {
@@ -214,8 +205,8 @@ describe('what a killed process left', () => {
     const old = foreign('old')
     const twoDaysAgo = Date.now() / 1000 - 2 * 24 * 3600
     utimesSync(old, twoDaysAgo, twoDaysAgo)
-    await removeLeftovers(folder)
-    expect(readdirSync(folder)).toEqual([basename(young)])
+    await removeLeftovers(folder.path)
+    expect(readdirSync(folder.path)).toEqual([basename(young)])
   })
 
   it("is told from the user's own files by its whole name", async () => {
@@ -223,8 +214,8 @@ describe('what a killed process left', () => {
     for (const name of own) writeFileSync(at(name), '')
     const longAgo = Date.now() / 1000 - 1e7
     for (const name of own) utimesSync(at(name), longAgo, longAgo)
-    await removeLeftovers(folder)
-    expect(readdirSync(folder).sort()).toEqual([...own].sort())
+    await removeLeftovers(folder.path)
+    expect(readdirSync(folder.path).sort()).toEqual([...own].sort())
     await removeLeftovers(at('nowhere'))
   })
 })

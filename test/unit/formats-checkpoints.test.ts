@@ -106,16 +106,76 @@ test('torch: half, bfloat16 and double become float32, whole numbers are only li
 })
 
 test('torch: what training scripts wrap around a state dict is taken off', async () => {
-  const inner = new Map<string, TorchTensor>([
-    ['module.model.norm.weight', { storage: storage('0', 1, 2), shape: [2] }],
-  ])
-  for (const key of ['state_dict', 'model']) {
+  const inner = new Map<string, TorchTensor>([['model.norm.weight', { storage: storage('0', 1, 2), shape: [2] }]])
+  for (const key of ['state_dict', 'model', 'module', 'model_state_dict']) {
     // The state dict's own pickle without its frame of PROTO and STOP.
     const body = stateDictPickle(inner).subarray(2, -1)
     const pickle = P.pickle(P.dict(P.text('epoch'), P.int(3), P.text(key), body))
     const checkpoint = await openTorchBin(memorySource(torchZip(inner, { pickle })))
     expect(await elements(checkpoint, 'model.norm.weight')).toEqual([1, 2])
   }
+})
+
+test.each([
+  ['torch.compile', '_orig_mod.'],
+  ['data-parallel training', 'module.'],
+  ['both', 'module._orig_mod.'],
+  ['FSDP', '_fsdp_wrapped_module.'],
+  ['a model within a model', 'model.'],
+])('names that %s has put something before are those of the model', async (_, prefix) => {
+  const tensors = tinyTensors()
+  const wrapped = new Map([...tensors].map(([name, tensor]) => [prefix + name, tensor]))
+  for (const folder of [
+    memoryFolder({ 'model.safetensors': await safetensorsFile(wrapped) }),
+    memoryFolder({ 'pytorch_model.bin': torchZip(torchTensors(wrapped)) }),
+  ]) {
+    const checkpoint = await openCheckpoint(folder)
+    expect([...checkpoint.tensors.keys()]).toEqual([...tensors.keys()])
+    expect(await elements(checkpoint, 'model.norm.weight')).toEqual([...tensors.get('model.norm.weight')!.values])
+  }
+})
+
+test('names of parts that were compiled alone are those of the model', async () => {
+  const tensors = tinyTensors()
+  const wrapped = new Map(
+    [...tensors].map(([name, tensor]) => [name.replace('layers.1.', 'layers.1._orig_mod.'), tensor]),
+  )
+  const checkpoint = await openCheckpoint(memoryFolder({ 'model.safetensors': await safetensorsFile(wrapped) }))
+  expect([...checkpoint.tensors.keys()]).toEqual([...tensors.keys()])
+})
+
+test.each(['model.safetensors', 'pytorch_model.bin', 'model.safetensors.index.json'])(
+  'a Git LFS pointer in the place of %s is named',
+  async name => {
+    const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 478558315\n'
+    const opening = openCheckpoint(memoryFolder({ [name]: pointer }))
+    await expect(opening).rejects.toMatchObject({
+      code: 'format-unknown',
+      message: `"${name}" is a Git LFS pointer, not the file itself.`,
+      expected: 'a file of 478558315 bytes',
+      remedy: expect.stringContaining('git lfs pull'),
+    })
+  },
+)
+
+test.each([
+  ['model.safetensors', '<!DOCTYPE html>\n<html lang="en"><title>Sign in</title></html>'],
+  ['pytorch_model.bin', '\n<HTML><body>404</body></HTML>'],
+  ['model.safetensors.index.json', `<!doctype html>${' '.repeat(5000)}`],
+])('a web page in the place of %s is named', async (name, page) => {
+  await expect(openCheckpoint(memoryFolder({ [name]: page }))).rejects.toMatchObject({
+    code: 'format-unknown',
+    message: `"${name}" is a web page, not the file itself.`,
+    remedy: expect.stringContaining('download the file again'),
+  })
+})
+
+test('a file of another format under the name of safetensors shows its first bytes', async () => {
+  await expect(openCheckpoint(memoryFolder({ 'model.safetensors': 'PK\x03\x04 and so on' }))).rejects.toMatchObject({
+    code: 'limit-exceeded',
+    message: '"model.safetensors" is not a safetensors file.',
+    actual: 'first bytes 50 4b 03 04 20 61 6e 64',
+  })
 })
 
 test('torch: pickles of newer protocols and of untyped storages', async () => {

@@ -371,3 +371,39 @@ test('a tokenizer or template that could not be loaded is refused', async () => 
   expect(await refusal({ 'tokenizer.json': words })).toBe('tokenizer-unsupported')
   expect(await refusal({ 'chat_template.jinja': '{% for' })).toBe('template-invalid')
 })
+
+test.each<[string, unknown]>([
+  ['vocab_size', 0],
+  ['hidden_size', -1],
+  ['hidden_size', 1.5],
+  ['num_hidden_layers', 1e300],
+  ['intermediate_size', 0],
+  ['hidden_ratio', -4],
+  ['hidden_ratio', 1e300],
+  ['expand_ratio', 0],
+  ['expand_ratio', 1e300],
+  ['rms_norm_eps', -1],
+  ['max_position_embeddings', 0],
+  ['max_position_embeddings', 1.5],
+  ['max_position_embeddings', 1e300],
+])('config.json with %s %d is refused by its key', async (key, value) => {
+  const config = { ...TINY_CONFIG, ...(key === 'hidden_ratio' ? { intermediate_size: null } : {}), [key]: value }
+  const { error } = await convert({ files: { 'config.json': config } })
+  expect(error).toMatchObject({
+    code: 'config-invalid',
+    message: `config.json: ${key} is out of range.`,
+    expected: expect.any(String),
+    remedy: expect.any(String),
+  })
+})
+
+test('what the reader would refuse is not written: more end tokens than a file may name', async () => {
+  const ids = (count: number) => ({ vocab_size: 300, eos_token_id: Array.from({ length: count }, (_, id) => id) })
+  expect((await convert({ config: ids(257) })).error).toMatchObject({
+    code: 'config-invalid',
+    message: expect.stringContaining('eos_token_id'),
+    actual: '257',
+  })
+  const { model } = await convert({ config: ids(256) })
+  expect(model?.config.eosTokenIds).toHaveLength(256)
+})

@@ -7,8 +7,11 @@ import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { type GgufEntry, GgufWriter } from '../../engine/formats/gguf-writer.ts'
 import { writeRandomModel } from '../../engine/formats/random-model.ts'
 import { readFloatRows, readFloats, readScale, readTernaryRows } from '../../engine/formats/read-tensors.ts'
+import type { ModelSource } from '../../engine/model/source.ts'
+import { hashModel } from '../../engine/state/identity.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { type CountingSource, fileSource, memorySink, memorySource } from '../byte-sources.ts'
-import { ggufFile, tinyGguf, V } from '../gguf-file.ts'
+import { type GgufFileTensor, ggufFile, tinyGguf, V } from '../gguf-file.ts'
 
 const EMBEDDED_MODEL = new URL('../../models/tern-98m-v2.gguf', import.meta.url).pathname
 
@@ -146,13 +149,92 @@ test('a reply ends at every declared id and at </s>', async () => {
   expect(model.config.eosTokenIds).toEqual([5, 4, 2])
 })
 
-test('extra tensors and keys do no harm', async () => {
-  const model = await openTiny(file => {
-    file.tensors.push({ name: 'extra', typeId: 0, dimensions: [1], bytes: new Uint8Array(4) })
-    file.metadata.push(['general.tags', V.strings(['small', 'ternär'])])
-  })
-  expect(model.tensor('extra').shape).toEqual([1])
+test.each<[string, Partial<GgufFileTensor>]>([
+  ['F32', {}],
+  ['a type that Tern does not read', { typeId: 12, dimensions: [256] }],
+  ['a type that nobody knows', { typeId: 4_000_000_000 }],
+  ['integers', { typeId: 26 }],
+  ['no dimensions', { dimensions: [] }],
+  ['a dimension of 0', { dimensions: [0, 7] }],
+  ['nine dimensions', { dimensions: [1, 1, 1, 1, 1, 1, 1, 1, 1] }],
+  ['rows that are no whole blocks', { typeId: 35, dimensions: [3] }],
+  ['a place between two others', { offset: 4 }],
+  ['the place of another', { offset: 0 }],
+  ['a place behind the end', { offset: 2n ** 60n }],
+])('a tensor that no model has is passed over: %s', async (_, extra) => {
+  const plain = await openTiny()
+  const model = await openTiny(file =>
+    file.tensors.push({ name: 'extra', typeId: 0, dimensions: [1], bytes: new Uint8Array(4), ...extra }),
+  )
+  expect(model.tensors()).toEqual(plain.tensors())
+  expect(() => model.tensor('extra')).toThrow(expect.objectContaining({ code: 'tensor-missing' }))
+  const { createSha256 } = nodeEngineEnvironment
+  expect(await hashModel(model, createSha256)).toBe(await hashModel(plain, createSha256))
+})
+
+test('extra keys do no harm', async () => {
+  const model = await openTiny(file => file.metadata.push(['general.tags', V.strings(['small', 'ternär'])]))
   expect(model.metadata.get('general.tags')).toEqual(['small', 'ternär'])
+})
+
+const TEXT = V.string('two')
+const NUMBER = V.u32(1)
+test.each<[string, Uint8Array]>([
+  ['general.name', NUMBER],
+  ['general.license', V.strings(['mit'])],
+  ['general.description', V.bool(true)],
+  ['tokenizer.huggingface.json', NUMBER],
+  ['tokenizer.chat_template', V.strings(['a', 'b'])],
+  ['tokenizer.ggml.bos_token_id', TEXT],
+  ['tokenizer.ggml.eos_token_id', TEXT],
+  ['tokenizer.ggml.eos_token_id', V.u32s([1])],
+  ['tokenizer.ggml.eos_token_ids', NUMBER],
+  ['tokenizer.ggml.eos_token_ids', V.strings(['1', '2'])],
+  ['tokenizer.ggml.eos_token_ids', V.u32s(new Array(300).fill(1))],
+  ['tokenizer.ggml.tokens', V.u32s([1, 2])],
+  ['tokenizer.ggml.tokens', V.u32s(new Array(300).fill(1))],
+  ['tokenizer.ggml.tokens', TEXT],
+  ['hgrn_bit.use_lower_bound', NUMBER],
+  ['hgrn_bit.context_length', TEXT],
+  ['hgrn_bit.vocab_size', TEXT],
+  ['hgrn_bit.expand_ratio', V.bool(true)],
+])('%s of a wrong type is refused by its name', async (key, value) => {
+  const opened = openTiny(file => {
+    file.metadata = [...file.metadata.filter(([other]) => other !== key), [key, value]]
+  })
+  await expect(opened).rejects.toMatchObject({
+    code: 'config-invalid',
+    message: expect.stringContaining(`"${key}"`),
+    remedy: expect.any(String),
+  })
+})
+
+test.each<[string, Uint8Array]>([
+  ['hgrn_bit.context_length', V.f32(Number.NaN)],
+  ['hgrn_bit.context_length', V.f32(-5)],
+  ['hgrn_bit.context_length', V.f32(1.5)],
+  ['hgrn_bit.context_length', V.f32(1e30)],
+  ['hgrn_bit.context_length', V.u32(0)],
+  ['hgrn_bit.context_length', V.u64(2n ** 64n - 1n)],
+  ['hgrn_bit.embedding_length', V.f32(0.5)],
+  ['hgrn_bit.feed_forward_length', V.u32(0)],
+  ['hgrn_bit.vocab_size', V.f32(Number.NaN)],
+  ['hgrn_bit.expand_ratio', V.f32(Number.POSITIVE_INFINITY)],
+  ['hgrn_bit.block_count', V.f32(Number.NaN)],
+  ['hgrn_bit.attention.layer_norm_rms_epsilon', V.f32(-1)],
+  ['tokenizer.ggml.bos_token_id', V.f32(Number.NaN)],
+  ['tokenizer.ggml.eos_token_id', V.f32(0.5)],
+  ['tokenizer.ggml.eos_token_ids', V.u32s([1, 6])],
+])('%s out of range is refused by its name, with what to do', async (key, value) => {
+  const opened = openTiny(file => {
+    file.metadata = [...file.metadata.filter(([other]) => other !== key), [key, value]]
+  })
+  await expect(opened).rejects.toMatchObject({
+    code: 'config-invalid',
+    message: `"tiny.gguf": metadata "${key}" is out of range.`,
+    expected: expect.any(String),
+    remedy: expect.any(String),
+  })
 })
 
 test('embeddings may be F16, BF16 or Q8_0', async () => {
@@ -179,9 +261,13 @@ test('Q8_0 is read as ggml stores it', async () => {
   const hex =
     '9c288185898d9195999da1a5a9adb1b5b9bdc0c4c8ccd0d4d8dce0e4e8ecf0f4f8fc' +
     '77280004080c1014191d2125292d3135393d42464a4e52565a5e62666b6f73777b7f'
-  const model = await openTiny(file =>
-    file.tensors.push({ name: 'q8', typeId: 8, dimensions: [32, 2], bytes: Uint8Array.from(Buffer.from(hex, 'hex')) }),
-  )
+  const bytes = Uint8Array.from(Buffer.from(hex, 'hex'))
+  const tiny = await openTiny()
+  const model: ModelSource = {
+    ...tiny,
+    tensor: name => ({ name, type: 'Q8_0', shape: [2, 32], byteLength: bytes.length }),
+    readTensor: async () => bytes,
+  }
   const values = await readFloats(model, 'q8', [2, 32])
   expect([...values.subarray(0, 4)]).toEqual([-4.5733643, -4.4293213, -4.2852783, -4.1412354].map(Math.fround))
   values.forEach((value, i) => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { bf16ToF32, f16ArrayToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../engine/formats/half.ts'
-import { seededRandom } from '../seeded-random.ts'
+import { createRandom } from '../../engine/seeded-random.ts'
 
 // The engine's own binary16 type of newer JavaScript is the oracle.
 const Float16 = (globalThis as unknown as { Float16Array: new (buffer: ArrayBuffer) => { [index: number]: number } })
@@ -23,7 +23,7 @@ test('every binary16 becomes the float32 that it stands for, and comes back', ()
 })
 
 test('float32 is rounded to the nearest binary16, ties to even', () => {
-  const random = seededRandom(3)
+  const random = createRandom(3)
   const edges = [
     0,
     -0,

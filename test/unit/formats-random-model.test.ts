@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { openGguf } from '../../engine/formats/gguf.ts'
-import { elementCount, modelTensors } from '../../engine/formats/model-tensors.ts'
 import { PUBLISHED_SHAPES, writeRandomModel } from '../../engine/formats/random-model.ts'
 import { readFloats, readScale, readTernaryRows } from '../../engine/formats/read-tensors.ts'
+import { parameterCounts, tensorsOf } from '../../engine/model/tensors.ts'
 import { memorySink, memorySource } from '../byte-sources.ts'
 
 const CONFIG = { ...PUBLISHED_SHAPES['370M'], hiddenSize: 300, stateWidth: 300, layerCount: 2, vocabularySize: 600 }
@@ -14,10 +14,7 @@ async function write(seed: number, packing: 'tq1_0' | 'tq2_0' = 'tq2_0') {
 }
 
 test('published shapes have the published sizes', () => {
-  const sizes = Object.values(PUBLISHED_SHAPES).map(config => [
-    config.intermediateSize,
-    modelTensors(config).reduce((sum, { shape, isScale }) => sum + (isScale ? 0 : elementCount(shape)), 0),
-  ])
+  const sizes = Object.values(PUBLISHED_SHAPES).map(config => [config.intermediateSize, parameterCounts(config).all])
   expect(sizes).toEqual([
     [2816, 374_108_160],
     [5632, 1_364_779_008],
@@ -34,12 +31,12 @@ test('same seed, same file; another seed, another', async () => {
 
 test.each(['tq1_0', 'tq2_0'] as const)('%s: every tensor of the model is readable and sane', async packing => {
   const model = await openGguf(memorySource(await write(1, packing)))
-  for (const { name, kind, shape, isScale } of modelTensors(model.config)) {
-    if (kind === 'ternary') {
+  for (const { name, role, shape } of tensorsOf(model.config)) {
+    if (role === 'ternary') {
       const codes = await readTernaryRows(model, name, 0, shape[0]!, shape[1]!)
       const share = (code: number) => codes.filter(other => other === code).length / codes.length
       for (const code of [-1, 0, 1]) expect(Math.abs(share(code) - 1 / 3)).toBeLessThan(0.02)
-    } else if (isScale) {
+    } else if (role === 'scale') {
       expect(await readScale(model, name)).toBeLessThan(1)
     } else {
       const values = await readFloats(model, name, shape)

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { TernaryType } from '../../engine/formats/tensor-types.ts'
 import { packTernaryRow, ternaryRowBytes, unpackTernaryRow } from '../../engine/formats/ternary-blocks.ts'
-import { seededRandom } from '../seeded-random.ts'
+import { createRandom } from '../../engine/seeded-random.ts'
 
 function pack(type: TernaryType, codes: Int8Array): Uint8Array {
   const bytes = new Uint8Array(ternaryRowBytes(type, codes.length))
@@ -35,7 +35,7 @@ test.each([
 })
 
 test.each(['TQ1_0', 'TQ2_0'] as const)('%s gives back any width and pads with zeros', type => {
-  const random = seededRandom(7)
+  const random = createRandom(7)
   for (const columns of [1, 2, 63, 64, 80, 160, 208, 240, 255, 256, 257, 511, 512, 513, 1000]) {
     const codes = randomCodes(columns, random)
     const bytes = pack(type, codes)
@@ -48,7 +48,7 @@ test.each(['TQ1_0', 'TQ2_0'] as const)('%s gives back any width and pads with ze
 })
 
 test('a row is found at its offset and nothing around it is written', () => {
-  const random = seededRandom(9)
+  const random = createRandom(9)
   const codes = randomCodes(300, random)
   const bytes = new Uint8Array(5 + ternaryRowBytes('TQ1_0', 300) + 3).fill(0xee)
   packTernaryRow('TQ1_0', Int8Array.of(...new Array(10).fill(1), ...codes), 10, 300, bytes, 5)
@@ -73,7 +73,7 @@ test('a block of zeros may have scale 0, any other scale is refused', () => {
 })
 
 test('code 3 of TQ2_0 is refused in every place', () => {
-  const bytes = pack('TQ2_0', randomCodes(256, seededRandom(4)))
+  const bytes = pack('TQ2_0', randomCodes(256, createRandom(4)))
   for (let at = 0; at < 64; at++) {
     for (let shift = 0; shift < 8; shift += 2) {
       const bad = bytes.slice()

@@ -111,10 +111,11 @@ const RULES: Rule[] = [
           inFolder(target, 'engine/backends/reference', 'engine/model', 'engine/formats') ||
           [
             'engine/errors.ts',
-            'engine/host.ts',
+            'engine/engine-environment.ts',
             'engine/backends/ops.ts',
             'engine/backends/backend.ts',
             'engine/backends/device-runner.ts',
+            'engine/backends/process-device.ts',
           ].includes(target)
         )),
     mustRefuse: [
@@ -209,7 +210,7 @@ const RULES: Rule[] = [
   {
     name: '8f. databases, downloads and serial ports have one door each',
     breaks: (file, { target }) =>
-      (target === 'node:sqlite' && file !== 'main/services/store/worker.ts') ||
+      (target === 'node:sqlite' && file !== 'main/services/store/sqlite.ts') ||
       (/^(?:node:)?https$/.test(target) && file !== 'main/services/library/download.ts') ||
       (target === 'serialport' && file !== 'main/engine-process/links/serial.ts'),
     mustRefuse: [

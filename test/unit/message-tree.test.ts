@@ -1,19 +1,10 @@
 /** The tree of a chat's messages: branches, versions, and what a model reads. */
 import { describe, expect, it } from 'vitest'
 import { type MessageNode, MessageTree } from '../../main/services/chats/message-tree.ts'
+import { messageNode } from '../messages.ts'
 
-const node = (id: string, parentId: string | null, role: 'user' | 'assistant' = 'user', content = id): MessageNode => ({
-  id,
-  parentId,
-  role,
-  content,
-  status: 'complete',
-  createdAtMs: 0,
-  finishReason: null,
-  stats: null,
-  error: null,
-  notice: null,
-})
+const node = (id: string, parentId: string | null, role: 'user' | 'assistant' = 'user', content = id): MessageNode =>
+  messageNode({ id, parentId, role, content })
 /** a - b - c - d, c2 - e below b, and a2 beside a. */
 const grown = (activeLeafId: string | null = null) =>
   new MessageTree(

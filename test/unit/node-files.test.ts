@@ -3,33 +3,25 @@
 import { execFileSync } from 'node:child_process'
 import {
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { basename, join } from 'node:path'
+import { describe, expect, it } from 'vitest'
 import { convertedFile, defaultCacheDirectory } from '../../main/engine-process/conversion-cache.ts'
 import { isFolder, openFile, openFolder } from '../../main/engine-process/node-files.ts'
 import { unfinishedPath } from '../../main/engine-process/unfinished-files.ts'
+import { codeOf, temporaryFolder } from '../temporary-folder.ts'
 
-let folder: string
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'tern-files-'))
-})
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
-const at = (name: string) => join(folder, name)
-const codeOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => null,
-    error => error.code,
-  )
+const folder = temporaryFolder()
+const { at } = folder
+const folderFile = async (name: string) => (await openFolder(folder.path)).open(name)
 
 describe('reading', () => {
   it('gives exactly the bytes asked for', async () => {
@@ -57,15 +49,30 @@ describe('reading', () => {
     expect(await codeOf(file.read(6, 3))).toBe('file-truncated')
     expect(await codeOf(file.read(-1, 2))).toBe('file-truncated')
     truncateSync(at('a'), 4)
-    expect(await codeOf(file.read(2, 6))).toBe('file-truncated')
+    const error = await file.read(2, 6).catch(thrown => thrown)
+    expect(error).toMatchObject({
+      code: 'file-truncated',
+      expected: '8 bytes, as when it was opened',
+      actual: '4 bytes',
+    })
+    expect(error.message).toBe('a became shorter while it was read.')
     await file.close()
   })
 
   it('what is not there, not a file, or would block is refused', async () => {
     expect(await codeOf(openFile(at('missing')))).toBe('file-not-found')
     expect(await codeOf(openFile(join(at('missing'), 'below')))).toBe('file-not-found')
-    expect(await codeOf(openFile(folder))).toBe('file-unreadable')
+    expect(await codeOf(openFile(folder.path))).toBe('file-unreadable')
     expect(await codeOf(isFolder(at('missing')))).toBe('file-not-found')
+    symlinkSync(at('missing'), at('broken'))
+    symlinkSync(at('loop'), at('loop'))
+    for (const link of ['broken', 'loop']) {
+      for (const attempt of [() => openFile(at(link)), () => isFolder(at(link)), () => folderFile(link)]) {
+        const error: Error = await (attempt() as Promise<never>).catch(thrown => thrown)
+        expect(error).toMatchObject({ code: 'file-not-found', remedy: expect.stringContaining('again') })
+        expect(error.message).toBe(`${at(link)} is a link to a file that is not there.`)
+      }
+    }
     if (process.platform !== 'win32') {
       execFileSync('mkfifo', [at('pipe')])
       expect(await codeOf(openFile(at('pipe')))).toBe('file-unreadable')
@@ -82,7 +89,9 @@ describe('a folder', () => {
     symlinkSync(at('secret'), at('inner/config.json'))
     const inner = await openFolder(at('inner'))
     expect((await inner.list()).sort()).toEqual(['config.json', 'model.bin'])
-    expect((await inner.open('config.json')).size).toBe(1)
+    const linked = await inner.open('config.json')
+    expect(linked.size).toBe(1)
+    await linked.close()
     for (const name of ['../secret', '..', '.', 'sub/x', '/etc/passwd', '']) {
       expect(await codeOf(inner.open(name)), name).toMatch(/^file-/)
     }
@@ -116,7 +125,39 @@ describe('the conversion cache', () => {
     const next = await get()
     expect(next).not.toBe(path)
     expect(conversions()).toBe(2)
-    expect(cached()).toEqual([next.split(/[\\/]/).at(-1)])
+    expect(cached().sort()).toEqual([next, `${next}.stamp`].map(path => basename(path)))
+  })
+
+  it('converts again what was cut, emptied or changed since, or was never finished', async () => {
+    const { get, conversions } = prepare()
+    const path = await get()
+    const damages = [
+      () => truncateSync(path, 3),
+      () => writeFileSync(path, ''),
+      // The same length, another time.
+      () => writeFileSync(path, 'CONFIG.json'),
+      () => rmSync(path),
+      () => rmSync(`${path}.stamp`),
+      () => writeFileSync(`${path}.stamp`, '[11'),
+    ]
+    for (const [n, damage] of damages.entries()) {
+      utimesSync(path, 1, 1)
+      damage()
+      expect(await get()).toBe(path)
+      expect(readFileSync(path, 'utf8')).toBe('config.json')
+      expect(conversions()).toBe(n + 2)
+    }
+    expect(await get()).toBe(path)
+    expect(conversions()).toBe(damages.length + 1)
+  })
+
+  it('passes over broken links that are not needed', async () => {
+    const { get, conversions } = prepare()
+    symlinkSync(at('nowhere'), at('My Model!/README.md'))
+    symlinkSync(at('My Model!/loop'), at('My Model!/loop'))
+    const path = await get()
+    expect(await get()).toBe(path)
+    expect(conversions()).toBe(1)
   })
 
   it('keeps nothing of a conversion that failed', async () => {
@@ -143,7 +184,7 @@ describe('the conversion cache', () => {
     const convert = (parent: string) =>
       convertedFile(at(`${parent}/model`), at('cache'), (_source, sink) => sink.finish())
     expect(await convert('a')).not.toBe(await convert('b'))
-    expect(cached()).toHaveLength(2)
+    expect(cached().filter(name => name.endsWith('.gguf'))).toHaveLength(2)
     expect(statSync(at('cache/converted')).isDirectory()).toBe(true)
   })
 

@@ -6,23 +6,8 @@ import { TernError } from '../../contract/errors.ts'
 import { createClient, createTransportPair, serve } from '../../contract/rpc.ts'
 import { createChatsStore, draftOf, failureOf, isReplying, NEW_CHAT, replyOf } from '../../renderer/stores/chats.ts'
 import type { Memo } from '../../renderer/stores/preferences.ts'
-
-const never = () => Promise.reject(new Error('not scripted'))
-
-const message = (over: Partial<ChatMessage>): ChatMessage => ({
-  id: 'm',
-  role: 'assistant',
-  content: '',
-  status: 'complete',
-  createdAtMs: 0,
-  finishReason: null,
-  stats: null,
-  error: null,
-  notice: null,
-  actions: [],
-  versions: ['m'],
-  ...over,
-})
+import { chatMessage, shownChat, summaryOf as summaryOfChat } from '../messages.ts'
+import { UNUSED } from '../unused-handlers.ts'
 
 const reply = (over: Partial<ReplyInFlight> = {}): ReplyInFlight => ({
   messageId: 'reply',
@@ -44,21 +29,9 @@ function createFake(memo = createMemo()) {
   const calls: string[] = []
   const listeners = new Set<(event: ChatSummariesEvent) => void>()
   let nextId = 0
-  const newChat = (id: string, title = '', messages: ChatMessage[] = [], reply: ReplyInFlight | null = null): Chat => ({
-    id,
-    title,
-    messages,
-    reply,
-    isDeleted: false,
-  })
-  const summaryOf = (chat: Chat) => ({
-    id: chat.id,
-    title: chat.title,
-    updatedAtMs: [...chats.keys()].indexOf(chat.id),
-    messageCount: chat.messages.length,
-    isReplying: chat.reply !== null,
-    isDeleted: chat.isDeleted,
-  })
+  const newChat = (id: string, title = '', messages: ChatMessage[] = [], reply: ReplyInFlight | null = null): Chat =>
+    shownChat({ id, title, messages, reply })
+  const summaryOf = (chat: Chat) => ({ ...summaryOfChat(chat), updatedAtMs: [...chats.keys()].indexOf(chat.id) })
   const tell = (event: ChatSummariesEvent) => {
     for (const listener of listeners) listener(event)
   }
@@ -77,11 +50,10 @@ function createFake(memo = createMemo()) {
   const [near, far] = createTransportPair()
   serve(appApi, far, {
     calls: {
-      'app.info': never,
-      'engine.retry': never,
-      'chat.create': () => {
+      ...UNUSED.calls,
+      'chat.create': ({ isTemporary }) => {
         note('create')
-        const chat = newChat(`chat-${nextId++}`)
+        const chat = { ...newChat(`chat-${nextId++}`), isTemporary }
         chats.set(chat.id, chat)
         return chat
       },
@@ -94,15 +66,18 @@ function createFake(memo = createMemo()) {
         change(chatId, { isDeleted: false })
       },
       'chat.send': ({ chatId, text }) => note(`send ${chatId} ${text}`),
-      'chat.stop': ({ chatId }) => note(`stop ${chatId}`),
+      'chat.rename': ({ chatId, title }) => note(`rename ${chatId} ${title}`),
+      'chat.stop': ({ chatId, messageId }) => note(['stop', chatId, messageId].filter(Boolean).join(' ')),
       'chat.regenerate': ({ chatId, messageId }) => note(`regenerate ${chatId} ${messageId}`),
       'chat.continue': ({ chatId, messageId }) => note(`continue ${chatId} ${messageId}`),
       'chat.edit': ({ chatId, messageId, text }) => note(`edit ${chatId} ${messageId} ${text}`),
+      'chat.compare': ({ chatId, messageId, samplings }) =>
+        note(`compare ${chatId} ${messageId} ${samplings.map(({ temperature }) => temperature)}`),
+      'chat.keep': ({ chatId, messageId }) => note(`keep ${chatId} ${messageId}`),
       'chat.select': ({ chatId, messageId }) => note(`select ${chatId} ${messageId}`),
     },
     streams: {
-      'engine.status': never,
-      'engine.memory': never,
+      ...UNUSED.streams,
       'chat.summaries': (_, emit, { signal }) => {
         emit({ kind: 'all', summaries: [...chats.values()].map(summaryOf) })
         listeners.add(emit)
@@ -163,6 +138,7 @@ function createFake(memo = createMemo()) {
 const append = (text: string): ChatEvent => ({ kind: 'append', messageId: 'reply', text })
 const figures = (generatedTokens: number): ChatEvent => ({
   kind: 'reply',
+  messageId: 'reply',
   reply: reply({ generatedTokens, tokensPerSecond: 100 }),
 })
 
@@ -215,10 +191,10 @@ describe('sending', () => {
   })
 
   it('sends nothing when the draft is blank or a reply is in flight', async () => {
-    const fake = await openChat([message({ id: 'reply', status: 'streaming' })])
+    const fake = await openChat([chatMessage({ id: 'reply', status: 'streaming' })])
     fake.store.setDraft('Hello')
     await fake.store.send()
-    fake.emit('a', { kind: 'reply', reply: null })
+    fake.emit('a', { kind: 'reply', messageId: 'reply', reply: null })
     await settle()
     fake.store.setDraft('  \n ')
     await fake.store.send()
@@ -246,7 +222,7 @@ describe('sending', () => {
 
 describe('streaming', () => {
   it('applies any number of appends in one update a frame', async () => {
-    const fake = await openChat([message({ id: 'reply', status: 'pending' })])
+    const fake = await openChat([chatMessage({ id: 'reply', status: 'pending' })])
     let updates = 0
     fake.store.state.subscribe(() => {
       updates += 1
@@ -266,8 +242,8 @@ describe('streaming', () => {
 
   it('leaves finished messages as they are, to the identity', async () => {
     const fake = await openChat([
-      message({ id: 'q', role: 'user', content: 'Hi' }),
-      message({ id: 'reply', status: 'pending' }),
+      chatMessage({ id: 'q', role: 'user', content: 'Hi' }),
+      chatMessage({ id: 'reply', status: 'pending' }),
     ])
     const question = fake.state().chat?.messages[0]
     fake.emit('a', append('Hello'))
@@ -277,14 +253,14 @@ describe('streaming', () => {
   })
 
   it('does not add text twice that a whole message already holds', async () => {
-    const fake = await openChat([message({ id: 'reply', status: 'streaming' })])
+    const fake = await openChat([chatMessage({ id: 'reply', status: 'streaming' })])
     fake.emit('a', append('Hello'))
     fake.emit('a', {
       kind: 'message',
-      message: message({ id: 'reply', content: 'Hello', finishReason: 'end-of-text' }),
+      message: chatMessage({ id: 'reply', content: 'Hello', finishReason: 'end-of-text' }),
     })
     await settle()
-    fake.emit('a', { kind: 'reply', reply: null })
+    fake.emit('a', { kind: 'reply', messageId: 'reply', reply: null })
     await settle()
     fake.drawFrame()
     expect(fake.state().chat?.messages[0].content).toBe('Hello')
@@ -292,13 +268,13 @@ describe('streaming', () => {
   })
 
   it('does not add text of the time before a whole chat', async () => {
-    const fake = await openChat([message({ id: 'reply', status: 'streaming' })])
+    const fake = await openChat([chatMessage({ id: 'reply', status: 'streaming' })])
     fake.emit('a', append('Hello'))
     fake.emit('a', {
       kind: 'chat',
       chat: {
         ...fake.chats.get('a')!,
-        messages: [message({ id: 'reply', content: 'Hello', status: 'streaming' })],
+        messages: [chatMessage({ id: 'reply', content: 'Hello', status: 'streaming' })],
       },
     })
     await settle()
@@ -307,16 +283,16 @@ describe('streaming', () => {
   })
 
   it('shows how far the prompt is read', async () => {
-    const fake = await openChat([message({ id: 'reply', status: 'pending' })])
+    const fake = await openChat([chatMessage({ id: 'reply', status: 'pending' })])
     const prefill = { tokensDone: 64, tokensTotal: 512, reusedTokens: 10 }
-    fake.emit('a', { kind: 'reply', reply: reply({ phase: 'reading', prefill }) })
+    fake.emit('a', { kind: 'reply', messageId: 'reply', reply: reply({ phase: 'reading', prefill }) })
     await settle()
     fake.drawFrame()
     expect(replyOf(fake.state())).toMatchObject({ phase: 'reading', prefill })
   })
 
   it('shows nothing of another chat', async () => {
-    const fake = await openChat([message({ id: 'reply', status: 'streaming' })])
+    const fake = await openChat([chatMessage({ id: 'reply', status: 'streaming' })])
     fake.addChat('b')
     fake.emit('a', append('Hello'))
     await settle()
@@ -331,12 +307,15 @@ describe('streaming', () => {
 
 describe('replies', () => {
   it('asks the host to stop, regenerate and continue', async () => {
-    const fake = await openChat([message({ id: 'reply', content: 'x' })])
+    const fake = await openChat([chatMessage({ id: 'reply', content: 'x' })])
     await fake.store.stop()
     await fake.store.regenerate('reply')
     await fake.store.continueReply('reply')
-    await fake.store.edit('q', 'other words')
-    await fake.store.edit('q', '  ')
+    fake.store.setEdit('q', '  ')
+    await fake.store.sendEdit('q')
+    fake.store.setEdit('q', 'other words')
+    await fake.store.sendEdit('q')
+    expect(fake.state().edits).toEqual({})
     await fake.store.select('reply')
     expect(fake.calls).toEqual([
       'stop a',
@@ -348,7 +327,7 @@ describe('replies', () => {
   })
 
   it('does not regenerate while a reply is in flight', async () => {
-    const fake = await openChat([message({ id: 'reply', status: 'streaming' })])
+    const fake = await openChat([chatMessage({ id: 'reply', status: 'streaming' })])
     await fake.store.regenerate('reply')
     await fake.store.continueReply('reply')
     await fake.store.select('reply')
@@ -373,7 +352,7 @@ describe('the list', () => {
   })
 
   it('a deleted chat leaves it at once, and can be brought back while the host keeps it', async () => {
-    const fake = await openChat([message({ content: 'x' })])
+    const fake = await openChat([chatMessage({ content: 'x' })])
     await fake.store.remove('a')
     await settle()
     expect(fake.calls).toEqual(['delete a'])
@@ -401,7 +380,7 @@ describe('the list', () => {
 
 describe('failures', () => {
   it('belong to their chat', async () => {
-    const fake = await openChat([message({ id: 'reply', content: 'x' })])
+    const fake = await openChat([chatMessage({ id: 'reply', content: 'x' })])
     fake.addChat('b')
     fake.failures['regenerate a reply'] = 'no'
     await fake.store.regenerate('reply')
@@ -421,7 +400,7 @@ describe('failures', () => {
     await fake.store.send()
     expect(failureOf(fake.state())?.code).toBe('chat-busy')
     fake.change('a', { reply: reply() })
-    fake.emit('a', { kind: 'reply', reply: null })
+    fake.emit('a', { kind: 'reply', messageId: 'reply', reply: null })
     await settle()
     expect(failureOf(fake.state())).toBeNull()
   })
@@ -438,7 +417,7 @@ it('an example is sent as it is, and the draft stays', async () => {
 describe('a reload', () => {
   it('finds the chat that was open, and the drafts', async () => {
     const memo = createMemo()
-    const before = await openChat([message({ content: 'x' })], memo)
+    const before = await openChat([chatMessage({ content: 'x' })], memo)
     before.store.setDraft('half a thought')
     before.store.newChat()
     before.store.setDraft('another')
@@ -446,7 +425,7 @@ describe('a reload', () => {
     await settle()
 
     const after = createFake(createMemo(Object.fromEntries(memo.items)))
-    after.addChat('a', [message({ content: 'x' })])
+    after.addChat('a', [chatMessage({ content: 'x' })])
     after.store.refresh()
     await settle()
     expect(after.state().chat?.id).toBe('a')
@@ -469,7 +448,7 @@ describe('a reload', () => {
 
 describe('a chat that goes away under the reader', () => {
   it('deleted in another window: it stays in sight, with a word and a way back', async () => {
-    const fake = await openChat([message({ content: 'x' })])
+    const fake = await openChat([chatMessage({ content: 'x' })])
     fake.change('a', { isDeleted: true })
     await settle()
     expect(fake.state()).toMatchObject({ currentId: 'a', summaries: [], removed: { chatId: 'a', isOurs: false } })
@@ -487,7 +466,7 @@ describe('a chat that goes away under the reader', () => {
   })
 
   it('because the host lost it: what was fetched stays readable, and nothing can be sent into it', async () => {
-    const fake = await openChat([message({ content: 'the last copy' })])
+    const fake = await openChat([chatMessage({ content: 'the last copy' })])
     fake.addChat('b')
     fake.store.open('b')
     await settle()

@@ -5,8 +5,7 @@ import { appApi } from '../../contract/app-api.ts'
 import { toErrorData } from '../../contract/errors.ts'
 import { createTransportPair, serve } from '../../contract/rpc.ts'
 import { createConnection, type Dial, type Line } from '../../renderer/stores/connection.ts'
-
-const never = () => Promise.reject(new Error('not scripted'))
+import { UNUSED } from '../unused-handlers.ts'
 
 /** A host that can be cut off and come back. */
 function createFlakyHost() {
@@ -20,24 +19,15 @@ function createFlakyHost() {
     const [near, far] = createTransportPair()
     const server = serve(appApi, far, {
       calls: {
+        ...UNUSED.calls,
         'app.info': () => ({ version: '1', shell: 'browser' as const, platform: 'test' }),
-        'engine.retry': never,
-        'chat.create': never,
-        'chat.delete': never,
-        'chat.send': never,
-        'chat.stop': never,
-        'chat.regenerate': never,
-        'chat.continue': never,
-        'chat.restore': never,
-        'chat.edit': never,
-        'chat.select': never,
       },
       streams: {
+        ...UNUSED.streams,
         'engine.status': (_, emit, { signal }) => {
           emit(status)
           return new Promise(resolve => signal.addEventListener('abort', () => resolve()))
         },
-        'engine.memory': never,
         'chat.summaries': async () => {},
         'chat.watch': async () => {},
       },
@@ -162,7 +152,7 @@ describe('connection', () => {
     const subscription = connection.client.subscribe('engine.memory', undefined, () => {})
     const failure = subscription.ended.catch(toErrorData)
     await settle()
-    expect(await failure).toMatchObject({ code: 'internal', message: 'not scripted' })
+    expect(await failure).toMatchObject({ code: 'internal', message: 'Nobody expects engine.memory here.' })
     connection.close()
   })
 

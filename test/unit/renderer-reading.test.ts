@@ -1,6 +1,5 @@
 /** What the window makes of texts before it draws them: pure functions. */
 import { expect, it } from 'vitest'
-import type { ChatMessage } from '../../contract/app/chats.ts'
 import { chatIdOf, hashOf } from '../../renderer/app/address.ts'
 import { chatAsMarkdown } from '../../renderer/features/chat/copy-chat.tsx'
 import { exchange } from '../../renderer/features/chat/growing-text.tsx'
@@ -10,21 +9,8 @@ import { prepareMarkdown } from '../../renderer/features/chat/prepare-markdown.t
 import { readingCostOf, timeLeftMs } from '../../renderer/features/chat/reading-cost.ts'
 import { shownTitle } from '../../renderer/ui/chat-title.ts'
 import { isOfInputMethod } from '../../renderer/ui/input-method.ts'
+import { chatMessage } from '../messages.ts'
 
-const message = (over: Partial<ChatMessage>): ChatMessage => ({
-  id: 'm',
-  role: 'assistant',
-  content: '',
-  status: 'complete',
-  createdAtMs: 0,
-  finishReason: null,
-  stats: null,
-  error: null,
-  notice: null,
-  actions: [],
-  versions: ['m'],
-  ...over,
-})
 const figures = (generatedTokens: number, prefillTokensPerSecond: number | null) => ({
   promptTokens: 10,
   generatedTokens,
@@ -83,8 +69,8 @@ it('a reading’s cost comes from what was measured, else from what is usual', (
   const text = 'x'.repeat(7_000)
   expect(readingCostOf(text, [])).toEqual({ tokens: 2_000, milliseconds: null })
   const measured = [
-    message({ content: 'y'.repeat(400), stats: figures(100, 50) }),
-    message({ content: 'y'.repeat(400), stats: figures(100, 100) }),
+    chatMessage({ content: 'y'.repeat(400), stats: figures(100, 50) }),
+    chatMessage({ content: 'y'.repeat(400), stats: figures(100, 100) }),
   ]
   expect(readingCostOf(text, measured)).toEqual({ tokens: 1_750, milliseconds: 17_500 })
 })
@@ -129,6 +115,6 @@ it('addresses name chats and nothing else', () => {
 })
 
 it('a copied chat says who said what', () => {
-  const messages = [message({ role: 'user', content: 'Hi ' }), message({ content: 'Hello' })]
+  const messages = [chatMessage({ role: 'user', content: 'Hi ' }), chatMessage({ content: 'Hello' })]
   expect(chatAsMarkdown(messages)).toBe('## You\n\nHi\n\n## Tern\n\nHello\n')
 })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { deviceSampling } from '../../engine/sampling/device-sampling.ts'
 import { createSampler, type SamplingOptions } from '../../engine/sampling/sampler.ts'
-import { seededRandom } from '../seeded-random.ts'
+import { createRandom } from '../../engine/seeded-random.ts'
 
 const logits = (...values: number[]): Float32Array => Float32Array.from(values)
 
@@ -76,7 +77,7 @@ describe('greedy choice', () => {
 })
 
 describe('the distribution of draws', () => {
-  const random = seededRandom(9)
+  const random = createRandom(9)
   const spread = Float32Array.from({ length: 60 }, () => 8 * random() - 4)
   const flat = Float32Array.from({ length: 300 }, () => 0.2 * random())
   const tied = Float32Array.from({ length: 50 }, (_, token) => token % 3)
@@ -102,6 +103,31 @@ describe('the distribution of draws', () => {
 
   it('would notice a wrong temperature', () => {
     expect(misfit(histogram({ temperature: 1.1 }, spread, 20_000), softmax(spread, 1))).toBeGreaterThan(3)
+  })
+})
+
+describe('options at the ends of their ranges', () => {
+  const from = logits(1, 2 ** 59, 3, -(2 ** 59), 2 ** 59 + 2 ** 40)
+
+  it.each([5e-324, 1e-320, 1e-306, 1e-39, 1e-20])('temperature %d is greedy, under any filter', temperature => {
+    for (const filter of [{}, { topK: 2 }, { topP: 0.5 }, { minP: 0.1 }, { topK: 3, topP: 5e-324, minP: 5e-324 }]) {
+      expect(histogram({ temperature, ...filter }, from, 20)).toEqual([0, 0, 0, 0, 20])
+      expect(deviceSampling({ temperature, ...filter }, 1, 5, { maxPenaltyWindow: 256 })?.(0, []).temperature).toBe(0)
+    }
+  })
+
+  it('just above, the likeliest token is still the one drawn', () => {
+    expect(histogram({ temperature: 1e-18, topK: 2 }, from, 20)).toEqual([0, 0, 0, 0, 20])
+    expect(histogram({ temperature: 1e-9 }, logits(1, 1 + 2 ** -20), 20)).toEqual([0, 20])
+  })
+
+  it.each([5e-324, 1e-39, 100])('repetition penalty %d keeps the order of logits', repetitionPenalty => {
+    const sampler = createSampler({ repetitionPenalty }, 5)
+    for (const token of [0, 1, 4]) sampler.accept(token)
+    // Divided by next to nothing, the largest is still the largest; divided by 100, it is so here too.
+    expect(sampler.sample(from)).toBe(4)
+    const onDevice = deviceSampling({ repetitionPenalty }, 1, 5, { maxPenaltyWindow: 256 })?.(0, [])
+    expect(Number.isFinite(Math.fround(2 ** 60 / (onDevice?.penalties?.repetition ?? 0)))).toBe(true)
   })
 })
 
@@ -164,7 +190,7 @@ describe('logit bias', () => {
 })
 
 describe('the seed', () => {
-  const random = seededRandom(1)
+  const random = createRandom(1)
   const sets = Array.from({ length: 8 }, () => Float32Array.from({ length: 100 }, () => 4 * random()))
   const text = (options: SamplingOptions, randomSeed?: () => number): number[] => {
     const sampler = createSampler({ temperature: 1, ...options }, 100, randomSeed)
@@ -187,7 +213,7 @@ describe('the seed', () => {
 })
 
 describe('the state', () => {
-  const random = seededRandom(2)
+  const random = createRandom(2)
   const sets = Array.from({ length: 8 }, () => Float32Array.from({ length: 50 }, () => 3 * random()))
   const run = (sampler: ReturnType<typeof createSampler>, first: number, count: number): number[] =>
     Array.from({ length: count }, (_, i) => {

@@ -6,7 +6,7 @@ import { OP_NAMES, RUNNABLE_CASES, type RunnableCase } from '../../engine/confor
 import { RUNNER_RULES } from '../../engine/conformance/runner-rules.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { runSelfTest, type SelfTestCheck } from '../../engine/self-test.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { randomModel } from '../conformance/random-model.ts'
 
 const MODEL = randomModel({ seed: 0x5e1f })
@@ -25,7 +25,7 @@ async function test(backend: Backend, signal = { aborted: false }) {
     table: TABLE,
     onProgress: (_, fraction) => fractions.push(fraction),
     onCheck: check => checks.push(check),
-    yieldToHost: nodeEngineHost.yieldToHost,
+    yieldToEventLoop: nodeEngineEnvironment.yieldToEventLoop,
     signal,
   })
   return {

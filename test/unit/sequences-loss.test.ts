@@ -11,7 +11,7 @@ import type { ModelEvent } from '../../engine/model-events.ts'
 import type { SamplingOptions } from '../../engine/sampling/sampler.ts'
 import type { NextBackend } from '../../engine/sequences.ts'
 import type { Session, SessionInput } from '../../engine/session.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import {
   createScriptedBackend,
   type ScriptedBackend,
@@ -22,7 +22,7 @@ import { BOS, characters, END, id } from '../conformance/tiny-tokenizer.ts'
 
 const FILE = scriptedModelFile()
 /** Time that does not pass: how often copies are made must not depend on this machine. */
-const host = { ...nodeEngineHost, clock: { nowMs: () => 0 } }
+const host = { ...nodeEngineEnvironment, clock: { nowMs: () => 0 } }
 
 const text = (value: string): SessionInput => ({ kind: 'text', text: value, parseSpecial: false })
 const nothing: SessionInput = { kind: 'tokens', tokens: [] }
@@ -166,7 +166,7 @@ describe('a second device', () => {
   })
 
   it('in another numeric mode goes on, and the event says that it is not exact', async () => {
-    const options = { isDevice: true, numericMode: 'fixed-q14' } as const
+    const options = { isDevice: true, numericMode: 'tern-fixed-1' } as const
     const { results, events } = await run(options, { call: 30, moment: 'before' })
     expect(results).toEqual((await expected).results)
     expect(events.at(-1)).toMatchObject({ kind: 'moved', isExact: false })
@@ -175,7 +175,7 @@ describe('a second device', () => {
 
 describe('a state file', () => {
   it('says in which numeric mode its state was made, wherever it is written and read', async () => {
-    const device = createScriptedBackend({ isDevice: true, numericMode: 'fixed-q14' })
+    const device = createScriptedBackend({ isDevice: true, numericMode: 'tern-fixed-1' })
     const other = createScriptedBackend()
     device.next = next
     other.next = next
@@ -184,10 +184,10 @@ describe('a state file', () => {
     await write(session, text('p'), { maxTokens: 3 })
     const modeOf = (file: Uint8Array): string => /"numericMode":"([^"]*)"/.exec(new TextDecoder().decode(file))![1]
     const file = await session.serialize()
-    expect(modeOf(file)).toBe('fixed-q14')
+    expect(modeOf(file)).toBe('tern-fixed-1')
     await model.move(other)
     const restored = await model.importSession(file)
-    expect(modeOf(await restored.serialize())).toBe('fixed-q14')
+    expect(modeOf(await restored.serialize())).toBe('tern-fixed-1')
     expect((await write(restored, nothing, { maxTokens: 3 })).tokens).toEqual([5, 6, 7].map(t => LINE[t]))
     expect(modeOf(await restored.serialize())).toBe('float32')
     await model.dispose()
@@ -335,9 +335,9 @@ describe('while a model moves', () => {
         },
       ),
     )
-    while (!kinds.includes('moving')) await host.yieldToHost()
+    while (!kinds.includes('moving')) await host.yieldToEventLoop()
     const evaluating = model.evaluate([BOS, 5], { signal }).catch((error: unknown) => error)
-    for (let turn = 0; turn < 5; turn++) await host.yieldToHost()
+    for (let turn = 0; turn < 5; turn++) await host.yieldToEventLoop()
     expect(reasons).toEqual([])
     signal.aborted = true
     look()
@@ -366,12 +366,12 @@ describe('while a model moves', () => {
     const told = await write(session, text('p'), { maxTokens: 2 })
     device.deviceFailure = new EngineError('device-lost', 'gone')
     const reading = session.generate(text('q'), {}, { signal, onEvent: () => {} })
-    for (let turn = 0; turn < 3; turn++) await host.yieldToHost()
+    for (let turn = 0; turn < 3; turn++) await host.yieldToEventLoop()
     signal.aborted = true
     look()
     await reading
     const moving = model.move(other)
-    for (let turn = 0; turn < 3; turn++) await host.yieldToHost()
+    for (let turn = 0; turn < 3; turn++) await host.yieldToEventLoop()
     expect(model.backend).toBe(device.info)
     finish()
     await moving
@@ -395,7 +395,7 @@ describe('while a model moves', () => {
     await write(session, text('p'), { maxTokens: 2 })
     device.deviceFailure = new EngineError('device-lost', 'gone')
     const saving = session.serialize().catch((error: unknown) => error)
-    for (let turn = 0; turn < 3; turn++) await host.yieldToHost()
+    for (let turn = 0; turn < 3; turn++) await host.yieldToEventLoop()
     const closing = model.dispose()
     look()
     finish()

@@ -6,7 +6,7 @@ import { EngineError } from '../../engine/errors.ts'
 import type { ModelEvent } from '../../engine/model-events.ts'
 import type { SamplingOptions } from '../../engine/sampling/sampler.ts'
 import type { GenerationEvent, Session, SessionInput } from '../../engine/session.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import {
   createScriptedBackend,
   reply,
@@ -33,7 +33,7 @@ async function rig(next: (fed: readonly number[]) => number, canMove = true): Pr
   Object.assign(host.info, { description: 'the host' } satisfies Partial<BackendInfo>)
   device.next = next
   host.next = next
-  const model = await loadModel(scriptedModelFile(), device, nodeEngineHost, {
+  const model = await loadModel(scriptedModelFile(), device, nodeEngineEnvironment, {
     nextBackend: async () => {
       if (!canMove) throw new Error('nowhere to go')
       return host
@@ -226,7 +226,7 @@ describe('events', () => {
     const [first, second, third] = [slow(500), slow(30), slow(8)]
     const clock = { nowMs: () => nowMs }
     const options = { nextBackend: async () => second }
-    const model = await loadModel(scriptedModelFile(), first, { ...nodeEngineHost, clock }, options)
+    const model = await loadModel(scriptedModelFile(), first, { ...nodeEngineEnvironment, clock }, options)
     const told: number[] = []
     model.onEvent(event => {
       if (event.kind === 'moved') told.push(event.loadMs)

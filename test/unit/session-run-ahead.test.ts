@@ -3,29 +3,16 @@
  * tokens, the end and what the state has read must be the same, whatever the device had computed beyond it.
  */
 import { describe, expect, it } from 'vitest'
-import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { deviceSampling } from '../../engine/sampling/device-sampling.ts'
 import type { SamplingOptions } from '../../engine/sampling/sampler.ts'
 import type { GenerationEvent, Session, SessionInput } from '../../engine/session.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
-import {
-  createScriptedBackend,
-  reply,
-  type ScriptedBackend,
-  scriptedModelFile,
-  tokensRead,
-} from '../conformance/scripted-backend.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
+import { reply, type ScriptedRig, scriptedRig, tokensRead } from '../conformance/scripted-backend.ts'
 import { BOS, bytes, characters, END, EOS, id } from '../conformance/tiny-tokenizer.ts'
 
-interface Rig {
-  backend: ScriptedBackend
-  model: LoadedModel
-}
-async function rig(samples: boolean): Promise<Rig> {
-  const backend = createScriptedBackend({ samples, pause: nodeEngineHost.yieldToHost })
-  return { backend, model: await loadModel(scriptedModelFile(), backend, nodeEngineHost) }
-}
+const rig = (samples: boolean): Promise<ScriptedRig> =>
+  scriptedRig({ samples, pause: nodeEngineEnvironment.yieldToEventLoop })
 
 const text = (value: string): SessionInput => ({ kind: 'text', text: value, parseSpecial: false })
 const nothing: SessionInput = { kind: 'tokens', tokens: [] }
@@ -57,7 +44,7 @@ async function write(
 }
 
 /** What the state has read, pending tokens included; there must be no other state left. */
-async function sequence(session: Session, { backend }: Rig): Promise<number[]> {
+async function sequence(session: Session, { backend }: ScriptedRig): Promise<number[]> {
   await write(session, nothing, { maxTokens: 0 })
   expect(backend.states.size, 'live states').toBeLessThanOrEqual(1)
   return tokensRead(session)
@@ -119,7 +106,7 @@ describe('a reply equals that of a backend fed token by token', () => {
     for (const samples of [false, true]) {
       const current = await rig(samples)
       current.backend.next = reply(2, tokens)
-      if (asksAfter) current.backend.asksHost = told => asksAfter.includes(told)
+      if (asksAfter) current.backend.asksCpu = told => asksAfter.includes(told)
       const session = current.model.createSession()
       let told = 0
       const result = await write(session, text('x'), sampling, (event, signal) => {

@@ -4,7 +4,7 @@ import { type LoadedModel, loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import type { SamplingOptions } from '../../engine/sampling/sampler.ts'
 import type { GenerateOptions, GenerationEvent, Session, SessionInput } from '../../engine/session.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import {
   createScriptedBackend,
   reply,
@@ -18,7 +18,7 @@ let backend: ScriptedBackend
 let model: LoadedModel
 beforeEach(async () => {
   backend = createScriptedBackend()
-  model = await loadModel(scriptedModelFile(), backend, nodeEngineHost)
+  model = await loadModel(scriptedModelFile(), backend, nodeEngineEnvironment)
 })
 
 interface Result {
@@ -197,7 +197,7 @@ describe('reading', () => {
   })
 
   it('joins messages as plain text for a model without a template', async () => {
-    const plain = await loadModel(scriptedModelFile({ chatTemplate: null }), backend, nodeEngineHost)
+    const plain = await loadModel(scriptedModelFile({ chatTemplate: null }), backend, nodeEngineEnvironment)
     expect(plain.template).toBeNull()
     const session = plain.createSession()
     await generate(session, chat(user('ab'), assistant('c'), user('d')), { maxTokens: 0 })
@@ -235,7 +235,7 @@ describe('refusals', () => {
   })
 
   it('says that a model without a tokenizer reads only tokens', async () => {
-    const bare = await loadModel(scriptedModelFile({ tokenizerJson: null }), backend, nodeEngineHost)
+    const bare = await loadModel(scriptedModelFile({ tokenizerJson: null }), backend, nodeEngineEnvironment)
     const session = bare.createSession()
     expect(await codeOf(generate(session, text('a')))).toBe('invalid-argument')
     backend.next = reply(2, [7, 8, EOS])
@@ -358,7 +358,10 @@ describe('ends', () => {
       nowMs += backend.steps === 0 && nowMs === 5000 ? 30 : 20
     }
     backend.next = reply(3, characters('abcd'))
-    const timed = await loadModel(scriptedModelFile(), backend, { ...nodeEngineHost, clock: { nowMs: () => nowMs } })
+    const timed = await loadModel(scriptedModelFile(), backend, {
+      ...nodeEngineEnvironment,
+      clock: { nowMs: () => nowMs },
+    })
     const figures = async (input: SessionInput, sampling: SamplingOptions) => {
       const { events } = await generate(session, input, sampling)
       const last = events.at(-1)
@@ -555,7 +558,7 @@ describe('several sessions', () => {
     backend.next = () => id('a')
     const session = model.createSession()
     const running = generate(session, text('x'))
-    while (session.tokenCount < 3) await nodeEngineHost.yieldToHost()
+    while (session.tokenCount < 3) await nodeEngineEnvironment.yieldToEventLoop()
     await model.dispose()
     expect((await running).reason).toBe('cancelled')
     expect(await codeOf(generate(session, nothing))).toBe('session-not-found')
@@ -569,7 +572,7 @@ describe('evaluation', () => {
     const V = model.file.config.vocabularySize
     const tokens = [BOS, ...characters('x'.repeat(200))]
     backend.next = () => id('x')
-    const loaded = await loadModel(scriptedModelFile(), backend, nodeEngineHost)
+    const loaded = await loadModel(scriptedModelFile(), backend, nodeEngineEnvironment)
     const rows: number[] = []
     const done: number[] = []
     const { tokens: count, lossNats } = await loaded.evaluate(tokens, {

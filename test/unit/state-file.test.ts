@@ -1,17 +1,17 @@
 /** State files: what goes in comes out; what is damaged, cut off, hostile or of another model is refused. */
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { createRandom, wholeBelow } from '../../engine/conformance/random.ts'
 import { loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
+import { createRandom, wholeBelow } from '../../engine/seeded-random.ts'
 import { hashModel } from '../../engine/state/identity.ts'
 import { readStateFile, type SessionSnapshot, writeStateFile } from '../../engine/state/state-file.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { randomModel, SMALL_CONFIG } from '../conformance/random-model.ts'
 import { createScriptedBackend, scriptedModelFile } from '../conformance/scripted-backend.ts'
 import { TINY_TOKENIZER_JSON } from '../conformance/tiny-tokenizer.ts'
 
-const { createSha256 } = nodeEngineHost
+const { createSha256 } = nodeEngineEnvironment
 const config = SMALL_CONFIG
 const identity = { modelSha256: 'ab'.repeat(32), tokenizerSha256: 'cd'.repeat(32) }
 const random = createRandom(0x57a7e)
@@ -174,7 +174,7 @@ describe("a model's identity", () => {
         return file.readTensor(...args)
       },
     }
-    const model = await loadModel(counted, createScriptedBackend(), nodeEngineHost)
+    const model = await loadModel(counted, createScriptedBackend(), nodeEngineEnvironment)
     // What the numeric domain is checked with, and no more.
     const afterLoad = reads
     expect(afterLoad).toBeLessThan(file.tensors().length)
@@ -189,7 +189,7 @@ describe("a model's identity", () => {
 
   it('keeps states of other models and tokenizers out', async () => {
     const load = (changes: Parameters<typeof scriptedModelFile>[0]) =>
-      loadModel(scriptedModelFile(changes), createScriptedBackend(), nodeEngineHost)
+      loadModel(scriptedModelFile(changes), createScriptedBackend(), nodeEngineEnvironment)
     const session = (await load({})).createSession()
     await session.generate({ kind: 'text', text: 'ab', parseSpecial: false }, { maxTokens: 1 }, { onEvent: () => {} })
     const state = await session.serialize()

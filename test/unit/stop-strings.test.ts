@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createStopMatcher } from '../../engine/sampling/stop-strings.ts'
-import { seededRandom } from '../seeded-random.ts'
+import { createRandom } from '../../engine/seeded-random.ts'
 
 interface Outcome {
   text: string
@@ -65,7 +65,7 @@ describe('stop strings', () => {
   })
 
   it('are found as defined, however the text is cut', () => {
-    const random = seededRandom(5)
+    const random = createRandom(5)
     const word = (most: number): string =>
       Array.from({ length: 1 + Math.floor(random() * most) }, () => 'abc'[Math.floor(random() * 3)]).join('')
     for (let round = 0; round < 3000; round++) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import { createRandom } from '../../engine/seeded-random.ts'
 import type { TokenTextOptions } from '../../engine/tokenizer/token-stream.ts'
 import { createTokenizer, type Tokenizer } from '../../engine/tokenizer/tokenizer.ts'
-import { seededRandom } from '../seeded-random.ts'
 import { byteLevelTokenizer, llamaTokenizer, vocabularySizeOf } from '../tiny-tokenizer.ts'
 
 const TOKENIZERS: [string, Tokenizer][] = [llamaTokenizer(), byteLevelTokenizer()].map((json, i) => [
@@ -16,7 +16,7 @@ const streamed = (tokenizer: Tokenizer, ids: number[], options: TokenTextOptions
 
 describe.each(TOKENIZERS)('a stream of a %s tokenizer', (_, tokenizer) => {
   it('adds up to the whole text for any ids', () => {
-    const random = seededRandom(3)
+    const random = createRandom(3)
     for (let round = 0; round < 500; round++) {
       const ids = Array.from({ length: Math.floor(random() * 30) }, () =>
         Math.floor(random() * tokenizer.vocabularySize),

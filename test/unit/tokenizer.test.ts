@@ -1,7 +1,7 @@
 import { BPE } from '@huggingface/tokenizers'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { createRandom } from '../../engine/seeded-random.ts'
 import { createTokenizer, type Tokenizer } from '../../engine/tokenizer/tokenizer.ts'
-import { seededRandom } from '../seeded-random.ts'
 import {
   byteLevelTokenizer,
   llamaTokenizer,
@@ -247,7 +247,7 @@ describe('long texts', () => {
     const tokenizer = build(json)
     const model = new BPE(json.model as unknown as ConstructorParameters<typeof BPE>[0])
     const ids = json.model.vocab as Record<string, number>
-    const random = seededRandom(11)
+    const random = createRandom(11)
     const alphabet = [...'hello▁▁▁ab.é🙂']
     for (let round = 0; round < 50; round++) {
       const length = 70 + Math.floor(random() * 400)

@@ -12,14 +12,14 @@ import { chooseKernels, type KernelBinaries } from '../../engine/backends/wasm/s
 import { runWasmThread } from '../../engine/backends/wasm/thread.ts'
 import { firstBitDifference } from '../../engine/conformance/compare.ts'
 import { loadModel } from '../../engine/engine.ts'
+import type { SpawnThread, Thread } from '../../engine/engine-environment.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { f32ToBf16, f32ToF16 } from '../../engine/formats/half.ts'
 import { packTernaryRow, ternaryRowBytes, unpackTernaryRow } from '../../engine/formats/ternary-blocks.ts'
-import type { SpawnThread, Thread } from '../../engine/host.ts'
 import type { ModelSource, TensorInfo, TensorType } from '../../engine/model/source.ts'
 import type { ModelEvent } from '../../engine/model-events.ts'
 import type { SessionInput } from '../../engine/session.ts'
-import { nodeEngineHost } from '../../main/engine-process/engine-host.ts'
+import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { spawnThread } from '../../main/engine-process/node-threads.ts'
 import { randomModel } from '../conformance/random-model.ts'
 import { decodeOne, readLast } from '../conformance/reading.ts'
@@ -98,7 +98,7 @@ describe('choice of kernels', () => {
   const wrongSubtraction = (binary: Uint8Array) => replaced(binary, [0xfd, 0xb1, 0x01], [0xfd, 0xae, 0x01])
 
   const choose = (binaries: KernelBinaries, wanted: KernelVariant | 'auto' = 'auto') =>
-    chooseKernels(binaries, wanted, nodeEngineHost.clock)
+    chooseKernels(binaries, wanted, nodeEngineEnvironment.clock)
 
   it('takes relaxed SIMD where it works', async () => {
     expect(choose(await readKernels()).variant).toMatch(/^relaxed-simd(-int16)?$/)
@@ -375,7 +375,11 @@ describe('threads that fail', () => {
   it('a thread that has died in mid-reply is told as the end of the model, once', async () => {
     const { spawn, threads } = observedThreads()
     const backend = await createBackend({ threads: 3, spawnThread: spawn, threadTimeoutMs: 1000 })
-    const loaded = await loadModel({ ...model, config: { ...model.config, eosTokenIds: [] } }, backend, nodeEngineHost)
+    const loaded = await loadModel(
+      { ...model, config: { ...model.config, eosTokenIds: [] } },
+      backend,
+      nodeEngineEnvironment,
+    )
     const events: ModelEvent[] = []
     loaded.onEvent(event => events.push(event))
     const session = loaded.createSession()

@@ -5,7 +5,7 @@ import { roundHalfEven } from './exp.ts'
 const fround = Math.fround
 
 /** Below this largest magnitude a token counts as zero (upstream: `clamp(min=1e-5)`). */
-export const ABSMAX_FLOOR = fround(1e-5)
+const ABSMAX_FLOOR = fround(1e-5)
 
 /** s = 127 / max(max|y|, 1e-5) and q = clamp(round(y * s), -128, 127), ties to even, for each row of y [T, K]. */
 export function absmaxQuantize(y: Float32Array, columns: number): Quantized {

@@ -2,26 +2,16 @@
  * The reference backend: plain TypeScript, one thread, the living definition of the model's arithmetic. Short, slow and
  * obvious; it is for holding others against, and a last resort. It skips nothing and caches nothing.
  */
-import type { ModelConfig } from '../../model/config.ts'
+import { bytesPerState, type ModelConfig } from '../../model/config.ts'
 import { embed, forward, head, type ModelWeights } from '../../model/forward.ts'
 import type { ModelSource } from '../../model/source.ts'
 import { checkTokenIds } from '../../model/token-ids.ts'
-import type {
-  Backend,
-  BackendCapabilities,
-  Head,
-  LoadOptions,
-  RunnerCapabilities,
-  RunnerMemory,
-  WantedLogits,
-} from '../backend.ts'
-import { DeviceRunner, type RunnerDevice } from '../device-runner.ts'
+import type { Backend, BackendCapabilities, Head, LoadOptions, RunnerMemory, WantedLogits } from '../backend.ts'
+import { DeviceRunner } from '../device-runner.ts'
 import { ALL_OPS } from '../ops.ts'
+import { CHUNK_TOKENS, ProcessDevice } from '../process-device.ts'
 import { referenceOps } from './ops.ts'
-import { readWeights, weightBytes } from './weights.ts'
-
-/** Tokens between two looks at the cancel signal: about a second for a model of 100M weights. */
-const CHUNK_TOKENS = 8
+import { readWeights, weightBytesOf } from './weights.ts'
 
 const CAPABILITIES: BackendCapabilities = { numericMode: 'float32', arithmetic: 'definition', ops: ALL_OPS }
 
@@ -54,36 +44,16 @@ export async function createReferenceHead(source: ModelSource, options?: LoadOpt
   }
 }
 
-/** A slot is a state [L, E]. */
-class ReferenceDevice implements RunnerDevice<Float32Array> {
-  readonly config: ModelConfig
-  readonly capabilities: RunnerCapabilities = {
-    ...CAPABILITIES,
-    statesDieWithDevice: false,
-    residentStates: Number.POSITIVE_INFINITY,
-    batch: 1,
-    samples: null,
-    chunkTokens: () => CHUNK_TOKENS,
-    memoryPlace: 'system',
-    copyCostMs: 0,
-  }
-  readonly failure = null
-  readonly measurable = null
+class ReferenceDevice extends ProcessDevice<Float32Array> {
   private readonly weights: ModelWeights
 
   constructor(config: ModelConfig, weights: ModelWeights) {
-    this.config = config
+    super(config, CAPABILITIES)
     this.weights = weights
   }
 
   createSlot(): Float32Array {
     return new Float32Array(this.config.layerCount * this.config.stateWidth)
-  }
-
-  freeSlot(): void {}
-
-  copySlot(from: Float32Array, to: Float32Array): void {
-    to.set(from)
   }
 
   readSlot(slot: Float32Array): Float32Array {
@@ -101,26 +71,13 @@ class ReferenceDevice implements RunnerDevice<Float32Array> {
     return head(referenceOps, weights, config, want === 'all' ? x : x.subarray(x.length - config.hiddenSize))
   }
 
-  async decodeBatch([slot]: readonly Float32Array[], tokens: readonly number[]): Promise<Float32Array[]> {
-    return [
-      await head(
-        referenceOps,
-        this.weights,
-        this.config,
-        await forward(referenceOps, this.weights, this.config, tokens, slot),
-      ),
-    ]
-  }
-
   memory(liveSlots: number): RunnerMemory {
-    const { layerCount, stateWidth, intermediateSize, vocabularySize } = this.config
+    const { intermediateSize, vocabularySize } = this.config
     return {
-      weightBytes: weightBytes(this.weights),
-      bytesOfAllStates: liveSlots * layerCount * stateWidth * 4,
+      weightBytes: weightBytesOf(this.config),
+      bytesOfAllStates: liveSlots * bytesPerState(this.config),
       /** The largest single result of an operation; all of them are garbage after use. */
       scratchBytes: Math.max(2 * intermediateSize, vocabularySize) * CHUNK_TOKENS * 4,
     }
   }
-
-  dispose(): void {}
 }

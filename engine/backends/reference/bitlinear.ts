@@ -1,12 +1,9 @@
 /** BitLinear: RMSNorm, int8 quantisation, ternary product, dequantisation. */
-import type { BitLinearWeights } from '../ops.ts'
+import { BITLINEAR_EPSILON, type BitLinearWeights } from '../ops.ts'
 import { absmaxQuantize } from './absmax-quantize.ts'
 import { type Arithmetic, DEFINITION } from './arithmetic.ts'
 import { rmsNorm } from './rms-norm.ts'
 import { ternaryMatmul } from './ternary-matmul.ts'
-
-/** Not the model's rms_norm_eps: the published fused function always runs with this one. */
-export const BITLINEAR_EPSILON = 1e-6
 
 /** x [T, K] gives [T, N]: sums * (m / s), the factor rounded to float32 once for each token. */
 export function bitLinear(

@@ -18,17 +18,17 @@ import type { Arithmetic } from './arithmetic.ts'
 type Round = Arithmetic['round']
 const fround = Math.fround
 
-export const EXP_LIMIT = 87
-export const LOG2_E = fround(Math.LOG2E)
+const EXP_LIMIT = 87
+const LOG2_E = fround(Math.LOG2E)
 /** 355 / 512: nine bits, so that its product with n is exact. */
-export const LN2_HIGH = 0.693359375
-export const LN2_LOW = fround(-2.1219444e-4)
-export const P0 = fround(1.98756915e-4)
-export const P1 = fround(1.3981999507e-3)
-export const P2 = fround(8.3334519073e-3)
-export const P3 = fround(4.1665795894e-2)
-export const P4 = fround(1.6666665459e-1)
-export const P5 = fround(5.0000001201e-1)
+const LN2_HIGH = 0.693359375
+const LN2_LOW = fround(-2.1219444e-4)
+const P0 = fround(1.98756915e-4)
+const P1 = fround(1.3981999507e-3)
+const P2 = fround(8.3334519073e-3)
+const P3 = fround(4.1665795894e-2)
+const P4 = fround(1.6666665459e-1)
+const P5 = fround(5.0000001201e-1)
 
 /** 1.5 x 2^23: adding it in float32 leaves no fraction bits, so the sum is rounded to a whole number, ties to even. */
 const ROUNDING = 12582912

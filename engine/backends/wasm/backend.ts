@@ -3,20 +3,21 @@
  * at barriers. Pure engine code: kernels and threads arrive as arguments.
  * See docs/adr/002-wasm-kernels.md for the layout and the figures behind it.
  */
+
+import type { Clock, SpawnThread, Thread } from '../../engine-environment.ts'
 import { EngineError } from '../../errors.ts'
 import { decodeFloats } from '../../formats/read-tensors.ts'
 import { rowBytes } from '../../formats/tensor-types.ts'
-import type { Clock, SpawnThread, Thread } from '../../host.ts'
 import { firstLayers } from '../../model/first-layers.ts'
 import type { ModelSource } from '../../model/source.ts'
-import { MODEL_NAMES } from '../../model/tensor-names.ts'
+import { EMBEDDING } from '../../model/tensors.ts'
 import { checkTokenIds } from '../../model/token-ids.ts'
 import type { Backend, Head, LoadOptions, Runner } from '../backend.ts'
 import { DeviceRunner } from '../device-runner.ts'
-import { MAXIMUM_THREADS } from './kernels/memory-layout.ts'
+import { MAX_THREADS } from './kernels/memory-layout.ts'
 import { createMemory, instantiate, type KernelVariant } from './kernels.ts'
 import { loadWeights } from './load.ts'
-import { planModelMemory } from './model-memory.ts'
+import { planModelMemory, writeHeader } from './model-memory.ts'
 import { createWasmOps } from './ops.ts'
 import { WASM_CAPABILITIES, WasmDevice } from './runner.ts'
 import { type ChosenKernels, chooseKernels, type KernelBinaries, variantLabel } from './self-test.ts'
@@ -42,9 +43,9 @@ export interface WasmBackendOptions {
 /** Throws `backend-unavailable` when no kernel (or not the wanted one) works here, `invalid-argument`. */
 export async function createWasmBackend(options: WasmBackendOptions): Promise<Backend> {
   const { spawnThread } = options
-  if (!(Number.isInteger(options.threads) && options.threads >= 1 && options.threads <= MAXIMUM_THREADS)) {
+  if (!(Number.isInteger(options.threads) && options.threads >= 1 && options.threads <= MAX_THREADS)) {
     throw new EngineError('invalid-argument', 'The number of threads is out of range.', {
-      expected: `a whole number from 1 to ${MAXIMUM_THREADS}`,
+      expected: `a whole number from 1 to ${MAX_THREADS}`,
       actual: String(options.threads),
     })
   }
@@ -91,7 +92,7 @@ export async function createWasmHead(
   const threads = options.spawnThread === null ? 1 : options.threads
   const { config } = source
   const device = await loadDevice(chosen, firstLayers(source, 0), loadOptions, { ...options, threads })
-  const embedding = source.tensor(MODEL_NAMES.embedding)
+  const embedding = source.tensor(EMBEDDING)
   const bytesPerRow = rowBytes(embedding.type, config.hiddenSize)
   return {
     async embed(token) {
@@ -124,7 +125,7 @@ async function loadDevice(
       cause,
     })
   }
-  plan.writeHeader(memory)
+  writeHeader(memory, source, plan)
   const kernels = instantiate(module, memory)
   kernels.writeConstants()
   const threads: Thread[] = []

@@ -10,6 +10,7 @@ export type KernelVariant = 'relaxed-simd' | 'relaxed-simd-int16' | 'simd' | 'sc
 export interface KernelExports {
   absmaxQuantize(y: number, n: number, q: number, meta: number): void
   dequantize(values: number, first: number, last: number, factor: number): void
+  dequantizeFactor(matrixScale: number, meta: number): number
   embeddingIsFinite(p: number, bytes: number, type: number): number
   gemm(
     w: number,
@@ -35,22 +36,33 @@ export interface KernelExports {
     last: number,
   ): void
   mlgruOutput(g: number, h: number, gate: number, n: number, outNorm: number, epsilon: number, out: number): number
+  quantizeInput(
+    x: number,
+    n: number,
+    sum: number,
+    inNorm: number,
+    divided: number,
+    scaled: number,
+    q: number,
+    meta: number,
+  ): void
   repackCodes(raw: number, rows: number, inputs: number, codes: number, out: number): void
   repackTq1(raw: number, rows: number, inputs: number, codes: number, out: number): number
   repackTq2(raw: number, rows: number, inputs: number, codes: number, out: number): number
   rmsNorm(x: number, n: number, weight: number, epsilon: number, out: number): number
   sigmoidRange(h: number, gate: number, first: number, last: number): void
   runCommand(): void
+  sumOfSquares(x: number, n: number): number
   workerLoop(thread: number, seen: number): void
   writeConstants(): void
 }
 
 export const PAGE_BYTES = 65_536
 /** The most that 32-bit addresses reach, less a page, so that no end of a buffer wraps to 0. */
-export const MAXIMUM_MEMORY_BYTES = 65_535 * PAGE_BYTES
+export const MAX_MEMORY_BYTES = 65_535 * PAGE_BYTES
 
 /** A thread that the others wait for so long is taken for dead. */
-export const DEFAULT_THREAD_TIMEOUT_MS = 20_000
+const DEFAULT_THREAD_TIMEOUT_MS = 20_000
 
 /** A shared memory of at least `bytes` for so many threads and a variant. Throws RangeError when there is none to have. */
 export function createMemory(
@@ -80,6 +92,9 @@ export const matrixBytes = (rows: number, inputs: number): number => paddedRows(
 /** Scratch of the repack kernels: 16 rows of codes, a byte each. */
 export const repackScratchBytes = (inputs: number): number => 16 * 256 * Math.ceil(inputs / 256)
 
+/** The next multiple of a cache line. */
+export const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64
+
 /** Gives out addresses one after another, 64-byte aligned. It frees nothing. */
 export class AddressSpace {
   readonly start: number
@@ -92,7 +107,7 @@ export class AddressSpace {
 
   allocate(bytes: number): number {
     const address = this.end
-    this.end = Math.ceil((address + bytes) / 64) * 64
+    this.end = aligned(address + bytes)
     return address
   }
 }

@@ -4,12 +4,22 @@
  * else as float32. At no time is there more than the finished layout and two pieces of the file in memory.
  */
 import { cancelled, EngineError } from '../../errors.ts'
+import { readLowerBounds } from '../../formats/read-lower-bounds.ts'
 import { notFinite, readFloats, readScale } from '../../formats/read-tensors.ts'
-import { isTernaryType, paddedColumns, rowBytes } from '../../formats/tensor-types.ts'
+import { paddedColumns, rowBytes, type TernaryType } from '../../formats/tensor-types.ts'
 import { unpackTernaryRow } from '../../formats/ternary-blocks.ts'
-import { lowerBounds } from '../../model/lower-bounds.ts'
-import type { ModelSource, TensorInfo } from '../../model/source.ts'
-import { type BitLinearNames, blockNames, MODEL_NAMES } from '../../model/tensor-names.ts'
+import type { ModelSource } from '../../model/source.ts'
+import {
+  BLOCK_LINEARS,
+  BLOCK_NORMS,
+  type BlockLinearKey,
+  type BlockNormKey,
+  blockTensors,
+  EMBEDDING,
+  headTensors,
+  type LinearTensors,
+  type NormTensor,
+} from '../../model/tensors.ts'
 import type { LoadOptions } from '../backend.ts'
 import * as layout from './kernels/memory-layout.ts'
 import { inputGroups, type KernelExports, matrixBytes } from './kernels.ts'
@@ -23,121 +33,151 @@ export async function loadWeights(
   plan: ModelMemory,
   options: LoadOptions,
 ): Promise<void> {
-  const { hiddenSize, stateWidth, intermediateSize, vocabularySize, layerCount, useLowerBound } = source.config
-  const { buffer } = memory
-  const bytes = new Uint8Array(buffer)
-  const view = new DataView(buffer)
-  /** Parts of large tensors, read in this order. */
-  const pieces: Piece[] = []
-  const place = (values: Float32Array): number => {
-    const address = plan.weights.allocate(values.byteLength)
-    new Float32Array(buffer, address, values.length).set(values)
-    return address
+  const places = new WeightPlaces(source, memory, kernels, plan)
+  const { config } = source
+  places.addEmbedding()
+  const bounds = await readLowerBounds(source)
+  for (let l = 0; l < config.layerCount; l++) {
+    const record = plan.layerRecords + l * layout.LAYER_RECORD_BYTES
+    const tensors = blockTensors(config, l)
+    for (const key of BLOCK_NORMS) await places.addNorm(tensors[key], record + NORM_FIELDS[key])
+    for (const key of BLOCK_LINEARS) await places.addLinear(tensors[key], record, LINEAR_FIELDS[key])
+    places.addLowerBound(bounds[l], record + layout.LAYER_LOWER_BOUND)
   }
-  const floats = async (name: string, length: number): Promise<number> =>
-    place(await readFloats(source, name, [length]))
+  const { outputNorm, output } = headTensors(config)
+  await places.addNorm(outputNorm, layout.MODEL_OUTPUT_NORM)
+  await places.addLinear(output, 0, OUTPUT_FIELDS)
 
-  /** Rows [firstRow, firstRow + rows) of a ternary tensor, read later; their address. */
-  const ternary = (name: string, firstRow: number, rows: number, inputs: number): number => {
-    const info = source.tensor(name)
-    const { type } = info
-    if (!isTernaryType(type)) throw wrongType(info, 'TQ1_0 or TQ2_0')
-    const bytesPerRow = rowBytes(type, paddedColumns(inputs))
+  await readPieces(source, places.pieces, memory.buffer, options)
+  // Nothing of the file stays behind in scratch.
+  new Uint8Array(memory.buffer).fill(0, plan.scratch.start, plan.scratch.start + plan.scratch.bytes)
+  options.onProgress?.(1)
+}
+
+/** Where the kernels look for the parts of a matrix, in bytes from a layer's record or the header. */
+interface LinearFields {
+  inNorm: number
+  scale: number
+  /** One a plane. */
+  weights: readonly number[]
+}
+
+const NORM_FIELDS: Readonly<Record<BlockNormKey, number>> = {
+  mlgruNorm: layout.LAYER_MLGRU_NORM,
+  mlgruOutNorm: layout.LAYER_OUT_NORM,
+  gluNorm: layout.LAYER_GLU_NORM,
+}
+const LINEAR_FIELDS: Readonly<Record<BlockLinearKey, LinearFields>> = {
+  mlgruI: { inNorm: layout.LAYER_I_IN_NORM, scale: layout.LAYER_I_SCALE, weights: [layout.LAYER_I_WEIGHT] },
+  mlgruF: { inNorm: layout.LAYER_F_IN_NORM, scale: layout.LAYER_F_SCALE, weights: [layout.LAYER_F_WEIGHT] },
+  mlgruG: { inNorm: layout.LAYER_G_IN_NORM, scale: layout.LAYER_G_SCALE, weights: [layout.LAYER_G_WEIGHT] },
+  mlgruO: { inNorm: layout.LAYER_O_IN_NORM, scale: layout.LAYER_O_SCALE, weights: [layout.LAYER_O_WEIGHT] },
+  gluGateUp: {
+    inNorm: layout.LAYER_GATE_UP_IN_NORM,
+    scale: layout.LAYER_GATE_UP_SCALE,
+    weights: [layout.LAYER_GATE_WEIGHT, layout.LAYER_UP_WEIGHT],
+  },
+  gluDown: { inNorm: layout.LAYER_DOWN_IN_NORM, scale: layout.LAYER_DOWN_SCALE, weights: [layout.LAYER_DOWN_WEIGHT] },
+}
+const OUTPUT_FIELDS: LinearFields = {
+  inNorm: layout.MODEL_OUTPUT_IN_NORM,
+  scale: layout.MODEL_OUTPUT_SCALE,
+  weights: [layout.MODEL_OUTPUT_WEIGHT],
+}
+
+/** Gives every tensor its place and writes its address into a record. Small ones are read at once, large ones as `pieces`. */
+class WeightPlaces {
+  /** Parts of large tensors, to be read in this order. */
+  readonly pieces: Piece[] = []
+  private readonly source: ModelSource
+  private readonly bytes: Uint8Array
+  private readonly view: DataView
+  private readonly kernels: KernelExports
+  private readonly plan: ModelMemory
+
+  constructor(source: ModelSource, { buffer }: WebAssembly.Memory, kernels: KernelExports, plan: ModelMemory) {
+    this.source = source
+    this.bytes = new Uint8Array(buffer)
+    this.view = new DataView(buffer)
+    this.kernels = kernels
+    this.plan = plan
+  }
+
+  async addNorm({ name, width }: NormTensor, field: number): Promise<void> {
+    this.word(field, this.place(await readFloats(this.source, name, [width])))
+  }
+
+  async addLinear(tensors: LinearTensors, record: number, { inNorm, scale, weights }: LinearFields): Promise<void> {
+    await this.addNorm({ name: tensors.inNorm, width: tensors.columns }, record + inNorm)
+    this.view.setFloat32(record + scale, await readScale(this.source, tensors.scale), true)
+    for (const [plane, field] of weights.entries()) this.word(record + field, this.addPlane(tensors, plane))
+  }
+
+  /** null: the layer has none. */
+  addLowerBound(bound: Float32Array | null, field: number): void {
+    this.word(field, bound === null ? 0 : this.place(bound))
+  }
+
+  /** The embedding, as it is. */
+  addEmbedding(): void {
+    const { bytes, kernels, plan } = this
+    const { vocabularySize, hiddenSize } = this.source.config
+    const { type } = this.source.tensor(EMBEDDING)
+    const rowsPerPiece = Math.max(1, Math.floor(STAGING_BYTES / plan.embeddingRowBytes))
+    for (let row = 0; row < vocabularySize; row += rowsPerPiece) {
+      const offset = row * plan.embeddingRowBytes
+      const length = Math.min(rowsPerPiece, vocabularySize - row) * plan.embeddingRowBytes
+      const address = plan.embeddingAddress + offset
+      const use = (piece: Uint8Array): void => {
+        if (piece.buffer !== bytes.buffer) bytes.set(piece, address)
+        if (kernels.embeddingIsFinite(address, length, embeddingType(type)) !== 0) return
+        throw notFinite(EMBEDDING, Number.NaN, row * hiddenSize)
+      }
+      this.pieces.push({ name: EMBEDDING, offset, length, address, use })
+    }
+  }
+
+  /** Rows of a ternary tensor, read later; their address. */
+  private addPlane({ weight: name, rows, columns }: LinearTensors, plane: number): number {
+    const { bytes, kernels, plan } = this
+    const type = this.source.tensor(name).type as TernaryType
+    const bytesPerRow = rowBytes(type, paddedColumns(columns))
     const repack = type === 'TQ2_0' ? kernels.repackTq2 : kernels.repackTq1
-    const address = plan.weights.allocate(matrixBytes(rows, inputs))
-    const blockBytes = inputGroups(inputs) * 16
+    const address = plan.weights.allocate(matrixBytes(rows, columns))
+    const blockBytes = inputGroups(columns) * 16
     const rowsPerPiece = Math.max(16, Math.floor(STAGING_BYTES / bytesPerRow / 16) * 16)
     for (let row = 0; row < rows; row += rowsPerPiece) {
       const count = Math.min(rowsPerPiece, rows - row)
-      const raw = plan.scratch.staging[pieces.length % 2]
+      const raw = plan.scratch.staging[this.pieces.length % 2]
       const use = (piece: Uint8Array): void => {
-        if (piece.buffer !== buffer) bytes.set(piece, raw)
+        if (piece.buffer !== bytes.buffer) bytes.set(piece, raw)
         for (let r = 0; r < count; r += 16) {
           const out = address + ((row + r) / 16) * blockBytes
           const some = Math.min(16, count - r)
-          if (repack(raw + r * bytesPerRow, some, inputs, plan.scratch.codes, out)) continue
-          throw invalidRows(info, piece, r, some, bytesPerRow, inputs)
+          if (repack(raw + r * bytesPerRow, some, columns, plan.scratch.codes, out)) continue
+          throw invalidRows({ name, type }, piece.subarray(r * bytesPerRow, (r + some) * bytesPerRow), columns)
         }
       }
-      pieces.push({ name, offset: (firstRow + row) * bytesPerRow, length: count * bytesPerRow, address: raw, use })
+      this.pieces.push({
+        name,
+        offset: (plane * rows + row) * bytesPerRow,
+        length: count * bytesPerRow,
+        address: raw,
+        use,
+      })
     }
     return address
   }
-  const checkMatrix = (name: string, rows: number, inputs: number) =>
-    checkShape(source.tensor(name), [rows, paddedColumns(inputs)])
 
-  // The embedding, as it is.
-  const embedding = source.tensor(MODEL_NAMES.embedding)
-  checkShape(embedding, [vocabularySize, hiddenSize])
-  const embeddingRowBytes = rowBytes(embedding.type, hiddenSize)
-  const rowsPerPiece = Math.max(1, Math.floor(STAGING_BYTES / embeddingRowBytes))
-  for (let row = 0; row < vocabularySize; row += rowsPerPiece) {
-    const offset = row * embeddingRowBytes
-    const length = Math.min(rowsPerPiece, vocabularySize - row) * embeddingRowBytes
-    const address = plan.embeddingAddress + offset
-    const use = (piece: Uint8Array): void => {
-      if (piece.buffer !== buffer) bytes.set(piece, address)
-      if (kernels.embeddingIsFinite(address, length, embeddingType(embedding.type)) !== 0) return
-      throw notFinite(embedding.name, Number.NaN, row * hiddenSize)
-    }
-    pieces.push({ name: embedding.name, offset, length, address, use })
+  private place(values: Float32Array): number {
+    const address = this.plan.weights.allocate(values.byteLength)
+    new Float32Array(this.view.buffer, address, values.length).set(values)
+    return address
   }
 
-  const bounds = lowerBounds(
-    useLowerBound ? await readFloats(source, MODEL_NAMES.lowerBounds, [layerCount, stateWidth]) : null,
-    layerCount,
-    stateWidth,
-  )
-  for (let l = 0; l < layerCount; l++) {
-    const names = blockNames(l)
-    const record = plan.layerRecords + l * layout.LAYER_RECORD_BYTES
-    const word = (at: number, value: number) => view.setUint32(record + at, value, true)
-    const scale = async (at: number, { scale: name }: BitLinearNames) =>
-      view.setFloat32(record + at, await readScale(source, name), true)
-
-    word(layout.LAYER_MLGRU_NORM, await floats(names.mlgruNorm, hiddenSize))
-    word(layout.LAYER_I_IN_NORM, await floats(names.mlgruI.inNorm, hiddenSize))
-    word(layout.LAYER_F_IN_NORM, await floats(names.mlgruF.inNorm, hiddenSize))
-    word(layout.LAYER_G_IN_NORM, await floats(names.mlgruG.inNorm, hiddenSize))
-    word(layout.LAYER_OUT_NORM, await floats(names.mlgruOutNorm, stateWidth))
-    word(layout.LAYER_O_IN_NORM, await floats(names.mlgruO.inNorm, stateWidth))
-    word(layout.LAYER_GLU_NORM, await floats(names.gluNorm, hiddenSize))
-    word(layout.LAYER_GATE_UP_IN_NORM, await floats(names.gluGateUp.inNorm, hiddenSize))
-    word(layout.LAYER_DOWN_IN_NORM, await floats(names.gluDown.inNorm, intermediateSize))
-    const bound = bounds[l]
-    word(layout.LAYER_LOWER_BOUND, bound ? place(bound) : 0)
-
-    for (const { weight } of [names.mlgruI, names.mlgruF, names.mlgruG]) checkMatrix(weight, stateWidth, hiddenSize)
-    checkMatrix(names.mlgruO.weight, hiddenSize, stateWidth)
-    checkMatrix(names.gluGateUp.weight, 2 * intermediateSize, hiddenSize)
-    checkMatrix(names.gluDown.weight, hiddenSize, intermediateSize)
-    word(layout.LAYER_I_WEIGHT, ternary(names.mlgruI.weight, 0, stateWidth, hiddenSize))
-    word(layout.LAYER_F_WEIGHT, ternary(names.mlgruF.weight, 0, stateWidth, hiddenSize))
-    word(layout.LAYER_G_WEIGHT, ternary(names.mlgruG.weight, 0, stateWidth, hiddenSize))
-    word(layout.LAYER_O_WEIGHT, ternary(names.mlgruO.weight, 0, hiddenSize, stateWidth))
-    const gateUp = names.gluGateUp.weight
-    word(layout.LAYER_GATE_WEIGHT, ternary(gateUp, 0, intermediateSize, hiddenSize))
-    word(layout.LAYER_UP_WEIGHT, ternary(gateUp, intermediateSize, intermediateSize, hiddenSize))
-    word(layout.LAYER_DOWN_WEIGHT, ternary(names.gluDown.weight, 0, hiddenSize, intermediateSize))
-    await scale(layout.LAYER_I_SCALE, names.mlgruI)
-    await scale(layout.LAYER_F_SCALE, names.mlgruF)
-    await scale(layout.LAYER_G_SCALE, names.mlgruG)
-    await scale(layout.LAYER_O_SCALE, names.mlgruO)
-    await scale(layout.LAYER_GATE_UP_SCALE, names.gluGateUp)
-    await scale(layout.LAYER_DOWN_SCALE, names.gluDown)
+  private word(at: number, value: number): void {
+    this.view.setUint32(at, value, true)
   }
-
-  const { output } = MODEL_NAMES
-  checkMatrix(output.weight, vocabularySize, hiddenSize)
-  view.setUint32(layout.MODEL_OUTPUT_NORM, await floats(MODEL_NAMES.outputNorm, hiddenSize), true)
-  view.setUint32(layout.MODEL_OUTPUT_IN_NORM, await floats(output.inNorm, hiddenSize), true)
-  view.setUint32(layout.MODEL_OUTPUT_WEIGHT, ternary(output.weight, 0, vocabularySize, hiddenSize), true)
-  view.setFloat32(layout.MODEL_OUTPUT_SCALE, await readScale(source, output.scale), true)
-
-  await readPieces(source, pieces, buffer, options)
-  // Nothing of the file stays behind in scratch.
-  bytes.fill(0, plan.scratch.start, plan.scratch.start + plan.scratch.bytes)
-  options.onProgress?.(1)
 }
 
 /** A part of a tensor: read to `address` where the source can, then used. */
@@ -179,39 +219,21 @@ async function readPieces(
   }
 }
 
-function checkShape(info: TensorInfo, shape: number[]): void {
-  if (info.shape.length === shape.length && info.shape.every((size, axis) => size === shape[axis])) return
-  throw new EngineError('tensor-shape-mismatch', `Tensor "${info.name}" has a shape that does not fit the model.`, {
-    expected: `[${shape.join(', ')}]`,
-    actual: `[${info.shape.join(', ')}]`,
-    remedy: 'The file is damaged or was not written by Tern: download it again, or convert the original checkpoint.',
-  })
-}
-
-const wrongType = (info: TensorInfo, expected: string): EngineError =>
-  new EngineError('tensor-type-unsupported', `Tensor "${info.name}" is stored as ${info.type}.`, {
-    expected,
-    actual: info.type,
-    remedy: 'Convert the original checkpoint again with this version of Tern.',
-  })
-
 /** The kernel has found something wrong in these rows: the slow unpacking says what. */
 function invalidRows(
-  info: TensorInfo,
-  piece: Uint8Array,
-  firstRow: number,
-  rows: number,
-  bytesPerRow: number,
-  inputs: number,
+  { name, type }: { name: string; type: TernaryType },
+  rows: Uint8Array,
+  columns: number,
 ): EngineError {
-  const codes = new Int8Array(inputs)
+  const codes = new Int8Array(columns)
+  const bytesPerRow = rowBytes(type, paddedColumns(columns))
   try {
-    for (let row = firstRow; row < firstRow + rows; row++) {
-      unpackTernaryRow(info.type as 'TQ1_0' | 'TQ2_0', piece, row * bytesPerRow, inputs, codes, 0, info.name)
+    for (let at = 0; at < rows.length; at += bytesPerRow) {
+      unpackTernaryRow(type, rows, at, columns, codes, 0, name)
     }
   } catch (error) {
     if (error instanceof EngineError) return error
     throw error
   }
-  return new EngineError('format-invalid', `Tensor "${info.name}" holds bytes that are no ternary weights.`)
+  return new EngineError('format-invalid', `Tensor "${name}" holds bytes that are no ternary weights.`)
 }

@@ -3,12 +3,13 @@
  * records that tell the kernels. States come after all of it (runner.ts).
  */
 import { EngineError } from '../../errors.ts'
-import { rowBytes } from '../../formats/tensor-types.ts'
+import { checkTensors } from '../../formats/check-tensors.ts'
+import { paddedColumns, rowBytes } from '../../formats/tensor-types.ts'
 import { bytesPerState, type ModelConfig } from '../../model/config.ts'
 import type { ModelSource, TensorType } from '../../model/source.ts'
-import { MODEL_NAMES } from '../../model/tensor-names.ts'
+import { EMBEDDING, sizeOf, ternaryWeightsPerToken } from '../../model/tensors.ts'
 import * as layout from './kernels/memory-layout.ts'
-import { AddressSpace, MAXIMUM_MEMORY_BYTES, matrixBytes, paddedRows, repackScratchBytes } from './kernels.ts'
+import { AddressSpace, aligned, MAX_MEMORY_BYTES, matrixBytes, paddedRows, repackScratchBytes } from './kernels.ts'
 
 export interface ModelMemory {
   /** Header to scratch; states follow. */
@@ -16,6 +17,7 @@ export interface ModelMemory {
   weightBytes: number
   scratchBytes: number
   embeddingAddress: number
+  embeddingRowBytes: number
   layerRecords: number
   scratch: ScratchPlaces
   /** Tokens in a prefill chunk. */
@@ -23,24 +25,15 @@ export interface ModelMemory {
   weights: AddressSpace
 }
 
-export interface ScratchPlaces {
-  start: number
-  bytes: number
-  tokenIds: number
-  tokenStates: number
-  logits: number
-  q: number
-  /** While loading: two areas for raw rows of the file, and one for 16 unpacked rows. */
-  staging: [number, number]
-  codes: number
-}
+/** Addresses; `staging` and `codes` lie over the others and are used while loading: raw rows of the file, 16 unpacked rows. */
+type ScratchPlaces = ReturnType<typeof planScratch>
 
 /** Multiply-adds in a prefill chunk: about a quarter of a second of one fast core, so that a cancel acts soon. */
 const CHUNK_MULTIPLY_ADDS = 20e9
-const CHUNK_TOKENS_MINIMUM = 12
-const CHUNK_TOKENS_MAXIMUM = 96
-/** Sequences of one decode step; at most CHUNK_TOKENS_MINIMUM. */
-export const DECODE_BATCH_MOST = 8
+const MIN_CHUNK_TOKENS = 12
+const MAX_CHUNK_TOKENS = 96
+/** Sequences of one decode step; at most MIN_CHUNK_TOKENS. */
+export const MAX_DECODE_BATCH = 8
 /** Rows read from the file at a time, in bytes; at least 16 rows. */
 export const STAGING_BYTES = 1 << 20
 
@@ -61,130 +54,134 @@ export function embeddingType(type: TensorType): number {
   })
 }
 
-/** Ternary weights that a token passes. */
-export const ternaryWeights = ({
-  hiddenSize: d,
-  stateWidth: e,
-  intermediateSize: i,
-  layerCount,
-  vocabularySize,
-}: ModelConfig): number => layerCount * (4 * d * e + 3 * d * i) + vocabularySize * d
-
 /** A multiple of 2, the tokens that the GEMM takes at a time. */
-export function prefillChunkTokens(config: ModelConfig): number {
-  const tokens = Math.floor(CHUNK_MULTIPLY_ADDS / ternaryWeights(config) / 2) * 2
-  return Math.min(Math.max(tokens, CHUNK_TOKENS_MINIMUM), CHUNK_TOKENS_MAXIMUM)
+function prefillChunkTokens(config: ModelConfig): number {
+  const tokens = Math.floor(CHUNK_MULTIPLY_ADDS / ternaryWeightsPerToken(config) / 2) * 2
+  return Math.min(Math.max(tokens, MIN_CHUNK_TOKENS), MAX_CHUNK_TOKENS)
 }
 
-/** Sizes and addresses. Throws `out-of-memory` when 32-bit addresses cannot reach it all, `tensor-missing`. */
-export function planModelMemory(source: ModelSource, threads: number): ModelMemory & { writeHeader: HeaderWriter } {
+/** Bytes before the scratch buffers: the header, the layers' records and all weights as `loadWeights` places them. */
+const weightBytesOf = ({ config, tensor }: ModelSource): number =>
+  sizeOf(config, {
+    embedding: (rows, columns) => aligned(rows * rowBytes(tensor(EMBEDDING).type, columns)),
+    norm: width => aligned(width * 4),
+    ternary: (rows, columns) => aligned(matrixBytes(rows, columns)),
+    // The first layer has none.
+    lowerBounds: ({ useLowerBound, layerCount, stateWidth }) =>
+      useLowerBound ? (layerCount - 1) * aligned(stateWidth * 4) : 0,
+    block: layout.LAYER_RECORD_BYTES,
+    rest: layout.HEADER_BYTES,
+  })
+
+/**
+ * Sizes and addresses. Throws `out-of-memory` when 32-bit addresses cannot reach it all, and for tensors that do not fit the
+ * configuration.
+ */
+export function planModelMemory(source: ModelSource, threads: number): ModelMemory {
   const { config } = source
-  const { hiddenSize, stateWidth, intermediateSize, vocabularySize, layerCount } = config
+  const weightBytes = weightBytesOf(source)
   const space = new AddressSpace(layout.HEADER_BYTES)
-  const embedding = source.tensor(MODEL_NAMES.embedding)
-  const embeddingRowBytes = rowBytes(embedding.type, hiddenSize)
-
-  const layerRecords = space.allocate(layerCount * layout.LAYER_RECORD_BYTES)
-  const embeddingAddress = space.allocate(vocabularySize * embeddingRowBytes)
-  // Everything else is given out in the order of loading; only its size is needed here.
-  const weights = new AddressSpace(space.end)
-  const layerBytes = new AddressSpace(0)
-  const vector = (length: number) => layerBytes.allocate(length * 4)
-  for (const length of [hiddenSize, hiddenSize, hiddenSize, hiddenSize, hiddenSize, hiddenSize]) vector(length)
-  for (const length of [stateWidth, stateWidth, stateWidth, intermediateSize]) vector(length)
-  for (let matrix = 0; matrix < 3; matrix++) layerBytes.allocate(matrixBytes(stateWidth, hiddenSize))
-  layerBytes.allocate(matrixBytes(hiddenSize, stateWidth))
-  layerBytes.allocate(matrixBytes(intermediateSize, hiddenSize))
-  layerBytes.allocate(matrixBytes(intermediateSize, hiddenSize))
-  layerBytes.allocate(matrixBytes(hiddenSize, intermediateSize))
-  space.allocate(layerCount * layerBytes.end)
-  space.allocate(hiddenSize * 4)
-  space.allocate(hiddenSize * 4)
-  space.allocate(matrixBytes(vocabularySize, hiddenSize))
-  const weightBytes = space.end
-
+  const layerRecords = space.allocate(config.layerCount * layout.LAYER_RECORD_BYTES)
+  const embeddingRowBytes = rowBytes(source.tensor(EMBEDDING).type, config.hiddenSize)
+  const embeddingAddress = space.allocate(config.vocabularySize * embeddingRowBytes)
   const chunkTokens = prefillChunkTokens(config)
-  const widest = Math.max(hiddenSize, stateWidth, intermediateSize)
-  const rows = (width: number) => space.allocate(chunkTokens * paddedRows(width) * 4)
-  const qRowBytes = Math.ceil(widest / 64) * 64
-  const scratchStart = space.end
-  const tokenIds = space.allocate(chunkTokens * 4)
-  const tokenStates = space.allocate(chunkTokens * 4)
-  const hidden = rows(hiddenSize)
-  const i = rows(stateWidth)
-  const f = rows(stateWidth)
-  const g = rows(stateWidth)
-  const gate = rows(intermediateSize)
-  const up = rows(widest)
-  const projected = rows(hiddenSize)
-  const q = [0, 1, 2].map(() => space.allocate(chunkTokens * qRowBytes))
-  const qMeta = [0, 1, 2].map(() => space.allocate(chunkTokens * 8))
-  const privateBytes = layout.PRIVATE_META * qRowBytes + 64
-  const privateBuffers = space.allocate(threads * privateBytes)
-  // Last, because only evaluation uses more than its first row.
-  const logits = rows(vocabularySize)
-  // Rows of the file pass through the same memory while the model loads.
-  const loading = new AddressSpace(scratchStart)
-  const stagingBytes = STAGING_BYTES + 16 * rowBytes('TQ2_0', Math.ceil(widest / 256) * 256)
-  const staging: [number, number] = [loading.allocate(stagingBytes), loading.allocate(stagingBytes)]
-  const codes = loading.allocate(repackScratchBytes(widest))
-  space.end = Math.max(space.end, loading.end)
-  const scratchBytes = space.end - scratchStart
-
-  if (space.end + bytesPerState(config) > MAXIMUM_MEMORY_BYTES) {
+  const scratch = planScratch(config, { threads, chunkTokens, start: weightBytes })
+  const totalBytes = scratch.start + scratch.bytes
+  if (totalBytes + bytesPerState(config) > MAX_MEMORY_BYTES) {
     throw new EngineError('out-of-memory', 'The model is too large for the WebAssembly engine.', {
-      expected: `at most ${MAXIMUM_MEMORY_BYTES} bytes`,
-      actual: `${weightBytes} bytes of weights and ${scratchBytes} bytes of working memory`,
+      expected: `at most ${MAX_MEMORY_BYTES} bytes`,
+      actual: `${weightBytes} bytes of weights and ${scratch.bytes} bytes of working memory`,
       remedy: 'Choose a smaller model.',
     })
   }
-
-  const writeHeader: HeaderWriter = memory => {
-    const view = new DataView(memory.buffer)
-    const word = (at: number, value: number) => view.setUint32(at, value, true)
-    word(layout.MODEL_HIDDEN, hiddenSize)
-    word(layout.MODEL_STATE_WIDTH, stateWidth)
-    word(layout.MODEL_INTERMEDIATE, intermediateSize)
-    word(layout.MODEL_VOCABULARY, vocabularySize)
-    word(layout.MODEL_LAYERS, layerCount)
-    view.setFloat64(layout.MODEL_EPSILON, config.rmsNormEpsilon, true)
-    word(layout.MODEL_LAYER_RECORDS, layerRecords)
-    word(layout.MODEL_EMBEDDING, embeddingAddress)
-    word(layout.MODEL_EMBEDDING_ROW_BYTES, embeddingRowBytes)
-    word(layout.MODEL_EMBEDDING_TYPE, embeddingType(embedding.type))
-    word(layout.SCRATCH_TOKENS, chunkTokens)
-    word(layout.SCRATCH_TOKEN_IDS, tokenIds)
-    word(layout.SCRATCH_TOKEN_STATES, tokenStates)
-    word(layout.SCRATCH_HIDDEN, hidden)
-    word(layout.SCRATCH_I, i)
-    word(layout.SCRATCH_F, f)
-    word(layout.SCRATCH_G, g)
-    word(layout.SCRATCH_GATE, gate)
-    word(layout.SCRATCH_UP, up)
-    word(layout.SCRATCH_PROJECTED, projected)
-    word(layout.SCRATCH_LOGITS, logits)
-    word(layout.SCRATCH_Q0, q[0])
-    word(layout.SCRATCH_Q1, q[1])
-    word(layout.SCRATCH_Q2, q[2])
-    word(layout.SCRATCH_Q_ROW_BYTES, qRowBytes)
-    word(layout.SCRATCH_QMETA0, qMeta[0])
-    word(layout.SCRATCH_QMETA1, qMeta[1])
-    word(layout.SCRATCH_QMETA2, qMeta[2])
-    word(layout.SCRATCH_PRIVATE, privateBuffers)
-    word(layout.SCRATCH_PRIVATE_BYTES, privateBytes)
-  }
-
+  checkTensors(source)
   return {
-    totalBytes: space.end,
+    totalBytes,
     weightBytes,
-    scratchBytes,
+    scratchBytes: scratch.bytes,
     embeddingAddress,
+    embeddingRowBytes,
     layerRecords,
-    scratch: { start: scratchStart, bytes: scratchBytes, tokenIds, tokenStates, logits, q: q[0], staging, codes },
+    scratch,
     chunkTokens,
-    weights,
-    writeHeader,
+    // The rest is given out in the order of loading.
+    weights: new AddressSpace(space.end),
   }
 }
 
-export type HeaderWriter = (memory: WebAssembly.Memory) => void
+interface ScratchNeeds {
+  threads: number
+  chunkTokens: number
+  /** Address of its first byte. */
+  start: number
+}
+
+function planScratch(config: ModelConfig, { threads, chunkTokens, start }: ScratchNeeds) {
+  const { hiddenSize, stateWidth, intermediateSize, vocabularySize } = config
+  const widest = Math.max(hiddenSize, stateWidth, intermediateSize)
+  const space = new AddressSpace(start)
+  const rows = (width: number) => space.allocate(chunkTokens * paddedRows(width) * 4)
+  const qRowBytes = aligned(widest)
+  const privateBytes = layout.PRIVATE_META * qRowBytes + 64
+  const places = {
+    tokenIds: space.allocate(chunkTokens * 4),
+    tokenStates: space.allocate(chunkTokens * 4),
+    hidden: rows(hiddenSize),
+    i: rows(stateWidth),
+    f: rows(stateWidth),
+    g: rows(stateWidth),
+    gate: rows(intermediateSize),
+    up: rows(widest),
+    projected: rows(hiddenSize),
+    qRowBytes,
+    q: [0, 1, 2].map(() => space.allocate(chunkTokens * qRowBytes)),
+    qMeta: [0, 1, 2].map(() => space.allocate(chunkTokens * 8)),
+    privateBytes,
+    privateBuffers: space.allocate(threads * privateBytes),
+    // Last, because only evaluation uses more than its first row.
+    logits: rows(vocabularySize),
+  }
+  // Rows of the file pass through the same memory while the model loads.
+  const loading = new AddressSpace(start)
+  const stagingBytes = STAGING_BYTES + 16 * rowBytes('TQ2_0', paddedColumns(widest))
+  const staging = [loading.allocate(stagingBytes), loading.allocate(stagingBytes)]
+  const codes = loading.allocate(repackScratchBytes(widest))
+  return { start, bytes: Math.max(space.end, loading.end) - start, ...places, staging, codes }
+}
+
+/** Tells the kernels where everything is. */
+export function writeHeader(memory: WebAssembly.Memory, { config, tensor }: ModelSource, plan: ModelMemory): void {
+  const { scratch } = plan
+  const view = new DataView(memory.buffer)
+  const word = (at: number, value: number) => view.setUint32(at, value, true)
+  word(layout.MODEL_HIDDEN, config.hiddenSize)
+  word(layout.MODEL_STATE_WIDTH, config.stateWidth)
+  word(layout.MODEL_INTERMEDIATE, config.intermediateSize)
+  word(layout.MODEL_VOCABULARY, config.vocabularySize)
+  word(layout.MODEL_LAYERS, config.layerCount)
+  view.setFloat64(layout.MODEL_EPSILON, config.rmsNormEpsilon, true)
+  word(layout.MODEL_LAYER_RECORDS, plan.layerRecords)
+  word(layout.MODEL_EMBEDDING, plan.embeddingAddress)
+  word(layout.MODEL_EMBEDDING_ROW_BYTES, plan.embeddingRowBytes)
+  word(layout.MODEL_EMBEDDING_TYPE, embeddingType(tensor(EMBEDDING).type))
+  word(layout.SCRATCH_TOKENS, plan.chunkTokens)
+  word(layout.SCRATCH_TOKEN_IDS, scratch.tokenIds)
+  word(layout.SCRATCH_TOKEN_STATES, scratch.tokenStates)
+  word(layout.SCRATCH_HIDDEN, scratch.hidden)
+  word(layout.SCRATCH_I, scratch.i)
+  word(layout.SCRATCH_F, scratch.f)
+  word(layout.SCRATCH_G, scratch.g)
+  word(layout.SCRATCH_GATE, scratch.gate)
+  word(layout.SCRATCH_UP, scratch.up)
+  word(layout.SCRATCH_PROJECTED, scratch.projected)
+  word(layout.SCRATCH_LOGITS, scratch.logits)
+  word(layout.SCRATCH_Q0, scratch.q[0])
+  word(layout.SCRATCH_Q1, scratch.q[1])
+  word(layout.SCRATCH_Q2, scratch.q[2])
+  word(layout.SCRATCH_Q_ROW_BYTES, scratch.qRowBytes)
+  word(layout.SCRATCH_QMETA0, scratch.qMeta[0])
+  word(layout.SCRATCH_QMETA1, scratch.qMeta[1])
+  word(layout.SCRATCH_QMETA2, scratch.qMeta[2])
+  word(layout.SCRATCH_PRIVATE, scratch.privateBuffers)
+  word(layout.SCRATCH_PRIVATE_BYTES, scratch.privateBytes)
+}

@@ -2,15 +2,17 @@
  * A loaded model: commands to the kernel threads, and recurrent states as slots behind the weights. The calling thread
  * is the first of the threads; a command returns when all have finished. It samples nothing and keeps no tokens.
  */
+
+import type { Clock, Thread } from '../../engine-environment.ts'
 import { EngineError } from '../../errors.ts'
-import type { Clock, Thread } from '../../host.ts'
 import { bytesPerState, type ModelConfig } from '../../model/config.ts'
+import { ternaryWeightsPerToken } from '../../model/tensors.ts'
 import type { BackendCapabilities, Measurable, RunnerCapabilities, RunnerMemory, WantedLogits } from '../backend.ts'
 import type { RunnerDevice } from '../device-runner.ts'
 import { ALL_OPS } from '../ops.ts'
 import * as layout from './kernels/memory-layout.ts'
-import { type KernelExports, MAXIMUM_MEMORY_BYTES, PAGE_BYTES, paddedRows } from './kernels.ts'
-import { DECODE_BATCH_MOST, type ModelMemory, ternaryWeights } from './model-memory.ts'
+import { type KernelExports, MAX_MEMORY_BYTES, PAGE_BYTES, paddedRows } from './kernels.ts'
+import { MAX_DECODE_BATCH, type ModelMemory } from './model-memory.ts'
 import { ThreadChoice } from './thread-choice.ts'
 
 const LOGITS = { none: layout.LOGITS_NONE, last: layout.LOGITS_LAST, all: layout.LOGITS_ALL } as const
@@ -69,7 +71,7 @@ export class WasmDevice implements RunnerDevice<number>, Measurable {
       ...WASM_CAPABILITIES,
       statesDieWithDevice: false,
       residentStates: Number.POSITIVE_INFINITY,
-      batch: DECODE_BATCH_MOST,
+      batch: MAX_DECODE_BATCH,
       samples: null,
       chunkTokens: () => plan.chunkTokens,
       memoryPlace: 'system',
@@ -180,7 +182,7 @@ export class WasmDevice implements RunnerDevice<number>, Measurable {
   runProducts(tokens: number): number {
     this.header[layout.COMMAND_COUNT / 4] = tokens
     this.run(tokens === 1 ? layout.COMMAND_GEMV_ONLY : layout.COMMAND_GEMM_ONLY)
-    const weights = ternaryWeights(this.config)
+    const weights = ternaryWeightsPerToken(this.config)
     return tokens === 1 ? weights : tokens * (weights - this.config.vocabularySize * this.config.hiddenSize)
   }
 
@@ -229,7 +231,7 @@ export class WasmDevice implements RunnerDevice<number>, Measurable {
     const missing = address + bytes - this.memoryObject.buffer.byteLength
     if (missing > 0) {
       try {
-        if (address + bytes > MAXIMUM_MEMORY_BYTES) throw new RangeError('32-bit addresses are used up')
+        if (address + bytes > MAX_MEMORY_BYTES) throw new RangeError('32-bit addresses are used up')
         this.memoryObject.grow(Math.ceil(missing / PAGE_BYTES))
       } catch (cause) {
         throw new EngineError('out-of-memory', 'There is no memory for another conversation.', {

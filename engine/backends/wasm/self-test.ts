@@ -3,17 +3,12 @@
  * computes. Some JavaScript engines accept relaxed SIMD and compute wrong sums with it. Which lanes the relaxed kernels
  * had best sum in depends on the processor, which no program here can ask: it is measured.
  */
+
+import type { Clock } from '../../engine-environment.ts'
 import { EngineError } from '../../errors.ts'
-import type { Clock } from '../../host.ts'
 import { HEADER_BYTES } from './kernels/memory-layout.ts'
-import {
-  createMemory,
-  inputGroups,
-  instantiate,
-  type KernelExports,
-  type KernelVariant,
-  matrixBytes,
-} from './kernels.ts'
+import type { KernelExports, KernelVariant } from './kernels.ts'
+import { createMemory, inputGroups, instantiate, matrixBytes } from './kernels.ts'
 
 export interface KernelBinaries {
   relaxedSimd: Uint8Array
@@ -130,13 +125,13 @@ function fasterLanes(int32: ChosenKernels, int16: ChosenKernels, clock: Clock): 
 const ROWS = 80
 /** Pairs of tokens and one alone. */
 const TOKENS = 5
-const MOST_INPUTS = 4096
+const MAX_INPUTS = 4096
 const FLOATS = 203
 
 /** Places in the test memory, behind the header. */
 const WEIGHTS = HEADER_BYTES
-const Q = WEIGHTS + matrixBytes(ROWS, MOST_INPUTS)
-const META = Q + TOKENS * MOST_INPUTS
+const Q = WEIGHTS + matrixBytes(ROWS, MAX_INPUTS)
+const META = Q + TOKENS * MAX_INPUTS
 const OUT = META + 64
 const OUT_BYTES = TOKENS * ROWS * 4
 const X = OUT + OUT_BYTES
@@ -146,7 +141,7 @@ const RESULT = STATE + 1024
 const TEST_BYTES = RESULT + 4096
 
 /** Numbers of inputs, and whether all numbers are the largest there are. */
-const PRODUCT_SHAPES = [3, 64, 1000, MOST_INPUTS].flatMap(inputs => [
+const PRODUCT_SHAPES = [3, 64, 1000, MAX_INPUTS].flatMap(inputs => [
   { inputs, isExtreme: false },
   { inputs, isExtreme: true },
 ])
@@ -229,7 +224,7 @@ class TestBench {
 
   /** One large product of two tokens, for its time. */
   multiply(): void {
-    this.kernels.gemm(WEIGHTS, inputGroups(MOST_INPUTS), 0, ROWS / 16, 2, Q, MOST_INPUTS, META, OUT, ROWS * 4)
+    this.kernels.gemm(WEIGHTS, inputGroups(MAX_INPUTS), 0, ROWS / 16, 2, Q, MAX_INPUTS, META, OUT, ROWS * 4)
   }
 
   private floats(address: number, range: number, seed: number): void {

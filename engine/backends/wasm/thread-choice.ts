@@ -9,7 +9,7 @@
 export const WINDOW_STEPS = 16
 /** Windows between two trials: few at first and after a change, then twice as many after each that changed nothing. */
 const PATIENCE_FIRST = 4
-const PATIENCE_MOST = 128
+const MAX_PATIENCE = 128
 /** A trial must be so much faster. */
 const WORTHWHILE = 0.93
 /** Two steps in a row so much slower end a trial; a window so much slower than the best since the last trial begins one. */
@@ -77,7 +77,7 @@ export class ThreadChoice {
     if (this.trials.length > 0) return
     this.windowsSinceTrial = 0
     this.bestMs = this.better?.meanMs ?? this.lastMs
-    this.patience = this.better === null ? Math.min(2 * this.patience, PATIENCE_MOST) : PATIENCE_FIRST
+    this.patience = this.better === null ? Math.min(2 * this.patience, MAX_PATIENCE) : PATIENCE_FIRST
     this.settled = this.better?.threads ?? this.settled
     this.better = null
   }

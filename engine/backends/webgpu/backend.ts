@@ -53,7 +53,7 @@ const WORKGROUPS = 300
 const FALLBACK_WORKGROUPS = 8
 const CHUNK_TOKENS = 512
 const FALLBACK_CHUNK_TOKENS = 16
-/** A processor loses nothing by waiting for the host, and what it runs ahead in vain takes long. */
+/** A processor loses nothing by waiting for itself, and what it runs ahead in vain takes long. */
 const RUN_AHEAD = { batchTokens: 4, batchesAhead: 3 }
 const FALLBACK_RUN_AHEAD = { batchTokens: 1, batchesAhead: 2 }
 

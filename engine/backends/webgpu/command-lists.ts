@@ -146,7 +146,7 @@ export async function makeCommandLists(
 }
 
 /** Whether a token's quantised inputs fit into the workgroup memory of this adapter. */
-export function decodeFits(gpu: Gpu, { hiddenSize, stateWidth, intermediateSize }: ModelConfig): boolean {
+function decodeFits(gpu: Gpu, { hiddenSize, stateWidth, intermediateSize }: ModelConfig): boolean {
   const limit = gpu.maximumWorkgroupBytes
   return (
     gemvWorkgroupBytes(hiddenSize, 3) <= limit &&

@@ -9,7 +9,7 @@ import {
 } from '../backend.ts'
 
 /** What the shader notes instead of a token when more equally likely tokens stand where top-k or top-p end than it can hold. */
-export const ASK_HOST = 0xfffffffe
+export const ASK_CPU = 0xfffffffe
 
 /** The uniform, and where there are penalties the counts [V] and the window. */
 export function samplingWords(

@@ -284,7 +284,7 @@ export class Gpu {
 }
 
 /** The device's own errors, as ours. */
-export function engineError(error: unknown): EngineError {
+function engineError(error: unknown): EngineError {
   if (error instanceof EngineError) return error
   const message = error instanceof Error || hasMessage(error) ? error.message : String(error)
   if (/out.?of.?memory/i.test(`${nameOf(error)} ${message}`)) {

@@ -1,12 +1,11 @@
 /** The constants that kernels are compiled with: sizes of the model, and how work is spread over lanes. */
+
+import { BITLINEAR_EPSILON } from '../ops.ts'
 import { floatPair, type KernelFeatures, type ShaderConstants } from './shader-assembly.ts'
 
 export const WORKGROUP_SIZE = 256
 /** Slots of the ring of recurrent states: tokens that may be on their way, and the one that is kept. */
 export const RING = 16
-/** Not the model's rms_norm_eps: the published fused function always runs with this one. */
-const BITLINEAR_EPSILON = 1e-6
-
 /** Rows of activations and norms are padded with zeros to whole 256-blocks, as ternary rows are. */
 export const padded = (columns: number): number => 256 * Math.ceil(columns / 256)
 /** 32-bit words of a ternary row. */
@@ -30,14 +29,14 @@ export interface GemvShape {
 }
 
 /** Measured on an H200: with 32, half the lanes wait in sums of short rows; with 8, long rows leave cores without work. */
-const MOST_ROW_LANES = 16
+const MAX_ROW_LANES = 16
 /** Words of codes that a lane holds at once. */
 const HELD_WORDS = 36
 
 /** `planes` matrices of [rows, columns] at once. */
 export function gemvShape(features: KernelFeatures, rows: number, columns: number, planes: number): GemvShape {
   const words = rowWords(columns)
-  const rowLanes = Math.min(features.subgroupSize > 0 ? Math.min(MOST_ROW_LANES, features.subgroupSize) : 8, words)
+  const rowLanes = Math.min(features.subgroupSize > 0 ? Math.min(MAX_ROW_LANES, features.subgroupSize) : 8, words)
   const slots = WORKGROUP_SIZE / rowLanes
   // Each workgroup computes the norms anew: no more of them than keep the adapter busy.
   const rowsOfLane = Math.max(1, Math.round(rows / slots / features.workgroups))

@@ -3,18 +3,7 @@ import { EngineError } from '../../errors.ts'
 import { packTernaryRow, ternaryRowBytes } from '../../formats/ternary-blocks.ts'
 import type { BitLinearWeights, OpTable, TernaryMatrix } from '../ops.ts'
 import { type Command, type Gpu, type Kernel, STORAGE, USAGE } from './gpu.ts'
-import {
-  EPILOGUE,
-  gemmConstants,
-  gemmGroups,
-  gemmShape,
-  gemvConstants,
-  gemvGroups,
-  gemvShape,
-  padded,
-  rowConstants,
-  rowWords,
-} from './kernel-shapes.ts'
+import * as shapes from './kernel-shapes.ts'
 
 /** RMSNorm's own epsilon is in BitLinear's; kernels that have none get this. */
 const NO_EPSILON = 1e-6
@@ -25,7 +14,7 @@ export function createWebGpuOps(gpu: Gpu): OpTable {
       const columns = weight.length
       return run(gpu, x.length / columns, async op => {
         const rows = op.rows(x, columns)
-        const kernel = await gpu.kernel('rms-norm', rowConstants(columns, epsilon))
+        const kernel = await gpu.kernel('rms-norm', shapes.rowConstants(columns, epsilon))
         op.dispatch(kernel, { chunk: op.chunk, norm: op.rows(weight, columns), rows }, [op.tokens, 1, 1])
         return op.readRows(rows, columns)
       })
@@ -34,11 +23,11 @@ export function createWebGpuOps(gpu: Gpu): OpTable {
     async absmaxQuantize(y, columns) {
       return run(gpu, y.length / columns, async op => {
         const { activations, scales } = await quantize(op, y, new Float32Array(columns).fill(1), false)
-        const words = new Uint8Array(await op.read(activations, op.tokens * rowWords(columns) * 16))
+        const words = new Uint8Array(await op.read(activations, op.tokens * shapes.rowWords(columns) * 16))
         const q = new Int8Array(y.length)
         for (let t = 0; t < op.tokens; t++) {
           for (let k = 0; k < columns; k++) {
-            q[t * columns + k] = words[t * padded(columns) + activationByte(k)]
+            q[t * columns + k] = words[t * shapes.padded(columns) + activationByte(k)]
           }
         }
         const pairs = new Float32Array(await op.read(scales, op.tokens * 8))
@@ -49,16 +38,16 @@ export function createWebGpuOps(gpu: Gpu): OpTable {
     async ternaryMatmul(q, matrix) {
       const { columns, rows } = matrix
       return run(gpu, q.length / columns, async op => {
-        const bytes = new Int8Array(op.tokens * padded(columns))
+        const bytes = new Int8Array(op.tokens * shapes.padded(columns))
         const scales = new Int32Array(op.tokens * 2)
         for (let t = 0; t < op.tokens; t++) {
           for (let k = 0; k < columns; k++) {
-            bytes[t * padded(columns) + activationByte(k)] = q[t * columns + k]
+            bytes[t * shapes.padded(columns) + activationByte(k)] = q[t * columns + k]
             scales[2 * t + 1] += q[t * columns + k]
           }
         }
         const activations = op.buffer(new Uint32Array(bytes.buffer))
-        const output = await gemm(op, matrix, activations, op.buffer(scales), EPILOGUE.integers)
+        const output = await gemm(op, matrix, activations, op.buffer(scales), shapes.EPILOGUE.integers)
         return new Int32Array((await op.readRows(output, rows)).buffer)
       })
     },
@@ -68,7 +57,7 @@ export function createWebGpuOps(gpu: Gpu): OpTable {
       return run(gpu, x.length / columns, async op => {
         if (op.tokens === 1) return bitLinearOfOne(op, x, weights)
         const { activations, scales } = await quantize(op, x, weights.inNorm, true)
-        const output = await gemm(op, weights.matrix, activations, scales, EPILOGUE.store)
+        const output = await gemm(op, weights.matrix, activations, scales, shapes.EPILOGUE.store)
         return op.readRows(output, rows)
       })
     },
@@ -77,7 +66,7 @@ export function createWebGpuOps(gpu: Gpu): OpTable {
       const width = state.length
       return run(gpu, input.length / width, async op => {
         const gates = op.planes([input, forget], width)
-        const channels = { E: width, L: 1, STRIDE: padded(width), CAPACITY: op.tokens }
+        const channels = { E: width, L: 1, STRIDE: shapes.padded(width), CAPACITY: op.tokens }
         const bounds = op.buffer(lowerBound ?? new Float32Array(width))
         const dispatch = op.dispatchUniform([0, 0, 0, 0])
         const gatesKernel = await gpu.kernel('mlgru-gates', channels)
@@ -93,7 +82,7 @@ export function createWebGpuOps(gpu: Gpu): OpTable {
       const width = outNorm.length
       return run(gpu, g.length / width, async op => {
         const gates = op.planes([h, new Float32Array(h.length), g], width)
-        const kernel = await gpu.kernel('mlgru-output', { ...rowConstants(width, epsilon), CAPACITY: op.tokens })
+        const kernel = await gpu.kernel('mlgru-output', { ...shapes.rowConstants(width, epsilon), CAPACITY: op.tokens })
         op.dispatch(kernel, { chunk: op.chunk, norm: op.rows(outNorm, width), gates }, [op.tokens, 1, 1])
         return op.readRows(gates, width, op.tokens)
       })
@@ -105,7 +94,7 @@ export function createWebGpuOps(gpu: Gpu): OpTable {
         const half = (plane: number): Float32Array =>
           gateUp.filter((_, i) => Math.floor(i / intermediateSize) % 2 === plane)
         const planes = op.planes([half(0), half(1)], intermediateSize)
-        const constants = { I: intermediateSize, STRIDE: padded(intermediateSize), CAPACITY: tokens }
+        const constants = { I: intermediateSize, STRIDE: shapes.padded(intermediateSize), CAPACITY: tokens }
         const kernel = await gpu.kernel('glu', constants)
         op.dispatch(kernel, { chunk: op.chunk, gate_up: planes }, [Math.ceil(intermediateSize / 64), tokens, 1])
         return op.readRows(planes, intermediateSize)
@@ -149,14 +138,14 @@ class Operation {
     return this.keep(this.gpu.bufferOf('dispatch', values, 32, USAGE.uniform | USAGE.copyDst))
   }
 
-  /** [rows, padded columns] */
+  /** [rows, shapes.padded columns] */
   rows(values: Float32Array, columns: number): GPUBuffer {
     return this.planes([values], columns)
   }
 
-  /** [planes, rows, padded columns] */
+  /** [planes, rows, shapes.padded columns] */
   planes(planes: Float32Array[], columns: number): GPUBuffer {
-    const stride = padded(columns)
+    const stride = shapes.padded(columns)
     const rowCount = planes[0].length / columns
     const all = new Float32Array(planes.length * rowCount * stride)
     for (const [p, plane] of planes.entries()) {
@@ -181,7 +170,7 @@ class Operation {
 
   /** `tokens` rows from `firstRow` without their padding. */
   async readRows(buffer: GPUBuffer, columns: number, firstRow = 0): Promise<Float32Array> {
-    const stride = padded(columns)
+    const stride = shapes.padded(columns)
     const all = new Float32Array(await this.read(buffer, this.tokens * stride * 4, firstRow * stride * 4))
     const rows = new Float32Array(this.tokens * columns)
     for (let t = 0; t < this.tokens; t++) rows.set(all.subarray(t * stride, t * stride + columns), t * columns)
@@ -218,11 +207,11 @@ async function quantize(
   hasLinearNorm: boolean,
 ): Promise<{ activations: GPUBuffer; scales: GPUBuffer }> {
   const columns = inNorm.length
-  const activations = op.empty(op.tokens * rowWords(columns) * 16)
+  const activations = op.empty(op.tokens * shapes.rowWords(columns) * 16)
   const scales = op.empty(op.tokens * 8)
   const norms = op.rows(inNorm, columns)
   const kernel = await op.gpu.kernel('norm-quantize', {
-    ...rowConstants(columns, NO_EPSILON),
+    ...shapes.rowConstants(columns, NO_EPSILON),
     PLANES: 1,
     CAPACITY: op.tokens,
     HAS_NORM: false,
@@ -237,11 +226,11 @@ async function quantize(
 function codeWords({ rows, columns, codes }: TernaryMatrix): Uint32Array {
   const blockBytes = ternaryRowBytes('TQ2_0', columns)
   const row = new Uint8Array(blockBytes)
-  const words = new Uint8Array(rows * rowWords(columns) * 4)
+  const words = new Uint8Array(rows * shapes.rowWords(columns) * 4)
   for (let n = 0; n < rows; n++) {
     packTernaryRow('TQ2_0', codes, n * columns, columns, row, 0)
     for (let block = 0; block < blockBytes / 66; block++) {
-      words.set(row.subarray(66 * block, 66 * block + 64), n * rowWords(columns) * 4 + 64 * block)
+      words.set(row.subarray(66 * block, 66 * block + 64), n * shapes.rowWords(columns) * 4 + 64 * block)
     }
   }
   return new Uint32Array(words.buffer)
@@ -255,14 +244,14 @@ async function gemm(
   epilogue: number,
 ): Promise<GPUBuffer> {
   const { rows, columns, scale } = matrix
-  const output = op.empty(op.tokens * padded(rows) * 4)
-  const shape = gemmShape(op.gpu.features, rows, op.tokens, 1)
+  const output = op.empty(op.tokens * shapes.padded(rows) * 4)
+  const shape = shapes.gemmShape(op.gpu.features, rows, op.tokens, 1)
   const kernel = await op.gpu.kernel('bitlinear-gemm', {
-    ...gemmConstants(shape),
+    ...shapes.gemmConstants(shape),
     K: columns,
     QUANTIZED_PLANES: 1,
     CAPACITY: op.tokens,
-    STRIDE: padded(rows),
+    STRIDE: shapes.padded(rows),
     EPILOGUE: epilogue,
   })
   op.dispatch(
@@ -275,7 +264,7 @@ async function gemm(
       codes: op.buffer(codeWords(matrix)),
       output,
     },
-    gemmGroups(shape, rows, op.tokens, 1),
+    shapes.gemmGroups(shape, rows, op.tokens, 1),
   )
   return output
 }
@@ -288,10 +277,10 @@ async function bitLinearOfOne(
 ): Promise<Float32Array> {
   const { rows, columns, scale } = matrix
   const norms = op.rows(inNorm, columns)
-  const output = op.empty(padded(rows) * 4)
-  const shape = gemvShape(op.gpu.features, rows, columns, 1)
+  const output = op.empty(shapes.padded(rows) * 4)
+  const shape = shapes.gemvShape(op.gpu.features, rows, columns, 1)
   const kernel = await op.gpu.kernel('bitlinear-gemv', {
-    ...gemvConstants(shape, columns, NO_EPSILON),
+    ...shapes.gemvConstants(shape, columns, NO_EPSILON),
     HAS_NORM: false,
     ADD: false,
   })
@@ -306,7 +295,7 @@ async function bitLinearOfOne(
       codes: op.buffer(codeWords(matrix)),
       output,
     },
-    [gemvGroups(shape, rows), 1, 1],
+    [shapes.gemvGroups(shape, rows), 1, 1],
   )
   return op.readRows(output, rows)
 }

@@ -28,7 +28,7 @@ import {
   type Scratch,
   scratchSizes,
 } from './command-lists.ts'
-import { ASK_HOST, checkDeviceSampling, samplingWords } from './device-sampling.ts'
+import { ASK_CPU, checkDeviceSampling, samplingWords } from './device-sampling.ts'
 import { type Command, type Gpu, STORAGE, USAGE } from './gpu.ts'
 import { padded, RING } from './kernel-shapes.ts'
 import { loadWeights, type WeightBuffers, weightBytesOf } from './weights.ts'
@@ -80,7 +80,7 @@ export async function loadRunner(
       const weights = await loadWeights(gpu, source, options, made)
       const scratch = makeScratch(gpu, config, runnerOptions.chunkTokens, made)
       const lists = await makeCommandLists(gpu, config, weights, scratch, runnerOptions.chunkTokens)
-      return new DeviceRunner(new WebGpuDevice(gpu, config, weights, scratch, lists, runnerOptions, made))
+      return new DeviceRunner(new WebGpuDevice(config, { gpu, weights, scratch, lists, options: runnerOptions, made }))
     })
   } catch (error) {
     for (const buffer of made) buffer.destroy()
@@ -88,36 +88,29 @@ export async function loadRunner(
   }
 }
 
+interface DeviceParts {
+  readonly gpu: Gpu
+  readonly weights: WeightBuffers
+  readonly scratch: Scratch
+  readonly lists: CommandLists
+  readonly options: RunnerOptions
+  /** Every buffer there is. */
+  readonly made: GPUBuffer[]
+}
+
 /** A slot is a buffer of a state [L, E]. */
-export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
+class WebGpuDevice implements RunnerDevice<GPUBuffer> {
   readonly config: ModelConfig
   readonly capabilities: RunnerCapabilities
   readonly measurable = null
-  private readonly gpu: Gpu
-  private readonly weights: WeightBuffers
-  private readonly scratch: Scratch
-  private readonly lists: CommandLists
-  private readonly options: RunnerOptions
-  private readonly made: GPUBuffer[]
+  private readonly parts: DeviceParts
   private readonly logitsStaging: GPUBuffer
   private readonly idleTokenStaging: GPUBuffer[] = []
 
-  constructor(
-    gpu: Gpu,
-    config: ModelConfig,
-    weights: WeightBuffers,
-    scratch: Scratch,
-    lists: CommandLists,
-    options: RunnerOptions,
-    made: GPUBuffer[],
-  ) {
-    this.gpu = gpu
+  constructor(config: ModelConfig, parts: DeviceParts) {
+    const { gpu, options, made } = parts
     this.config = config
-    this.weights = weights
-    this.scratch = scratch
-    this.lists = lists
-    this.options = options
-    this.made = made
+    this.parts = parts
     this.logitsStaging = gpu.stagingBuffer(config.vocabularySize * 4)
     made.push(this.logitsStaging)
     const { chunkTokens } = options
@@ -134,15 +127,15 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
   }
 
   get failure(): EngineError | null {
-    return this.gpu.failure
+    return this.parts.gpu.failure
   }
 
   /** A buffer that does not fit is refused by itself: the device and its other states live on. */
   async createSlot(): Promise<GPUBuffer> {
     let buffer: GPUBuffer | null = null
     try {
-      return await this.gpu.checked(() => {
-        buffer = this.gpu.buffer('state', bytesPerState(this.config), STORAGE)
+      return await this.parts.gpu.checked(() => {
+        buffer = this.parts.gpu.buffer('state', bytesPerState(this.config), STORAGE)
         return buffer
       })
     } catch (error) {
@@ -156,22 +149,22 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
   }
 
   copySlot(from: GPUBuffer, to: GPUBuffer): void {
-    const encoder = this.gpu.device.createCommandEncoder()
+    const encoder = this.parts.gpu.device.createCommandEncoder()
     encoder.copyBufferToBuffer(from, 0, to, 0, bytesPerState(this.config))
-    this.gpu.submit(encoder)
+    this.parts.gpu.submit(encoder)
   }
 
   async readSlot(slot: GPUBuffer): Promise<Float32Array> {
-    return new Float32Array(await this.gpu.read(slot, 0, bytesPerState(this.config)))
+    return new Float32Array(await this.parts.gpu.read(slot, 0, bytesPerState(this.config)))
   }
 
   writeSlot(slot: GPUBuffer, values: Float32Array): void {
-    this.gpu.write(slot, 0, values)
+    this.parts.gpu.write(slot, 0, values)
   }
 
   /** Logits [1, V] or [T, V], or null after the GPU has done its work. */
   async readChunk(buffer: GPUBuffer, tokens: ArrayLike<number>, logits: WantedLogits): Promise<Float32Array | null> {
-    const { gpu, scratch, lists } = this
+    const { gpu, scratch, lists } = this.parts
     const count = tokens.length
     gpu.write(scratch.tokens, 0, Uint32Array.from(tokens))
     this.writeChunk(count)
@@ -210,7 +203,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
   }
 
   async decodeBatch([buffer]: readonly GPUBuffer[], [token]: readonly number[]): Promise<Float32Array[]> {
-    const { gpu, scratch, lists } = this
+    const { gpu, scratch, lists } = this.parts
     if (lists.decode === null || lists.decodeHead === null) return [(await this.readChunk(buffer, [token], 'last'))!]
     gpu.write(scratch.step, 0, Uint32Array.of(0, token))
     const bytes = bytesPerState(this.config)
@@ -224,7 +217,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
 
   async decodeAhead(buffer: GPUBuffer, start: number | Float32Array, options: DecodeAheadOptions): Promise<number> {
     checkDeviceSampling(options, this.config.vocabularySize)
-    const { gpu, scratch, lists } = this
+    const { gpu, scratch, lists } = this.parts
     const bytes = bytesPerState(this.config)
     this.writeSampling(options.sampling)
     gpu.write(scratch.step, 0, Uint32Array.of(0, typeof start === 'number' ? start : 0))
@@ -242,7 +235,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
     const batches: Promise<number[]>[] = []
     let position = 0
     const submitNext = (): void => {
-      const count = Math.min(this.options.batchTokens, options.maxTokens - position)
+      const count = Math.min(this.parts.options.batchTokens, options.maxTokens - position)
       if (count <= 0) return
       batches.push(this.submitBatch(sample, position, count, position === 0 && typeof start !== 'number'))
       position += count
@@ -251,11 +244,11 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
     /** Tokens that were sampled and fed, or are to be: the slot of the ring that the state is taken from. */
     let slot = 0
     try {
-      for (let i = 0; i < this.options.batchesAhead; i++) submitNext()
+      for (let i = 0; i < this.parts.options.batchesAhead; i++) submitNext()
       let goesOn = true
       while (goesOn) {
         for (const token of await batches.shift()!) {
-          if (token === ASK_HOST) goesOn = false
+          if (token === ASK_CPU) goesOn = false
           else if (token >= this.config.vocabularySize) throw notFinite()
           if (!goesOn) break
           slot = ++told
@@ -282,7 +275,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
    * @param hasLogits the first of them has its logits already
    */
   private submitBatch(sample: Command[], firstPosition: number, count: number, hasLogits: boolean): Promise<number[]> {
-    const { gpu, scratch, lists } = this
+    const { gpu, scratch, lists } = this.parts
     const staging = this.idleTokenStaging.pop() ?? this.newTokenStaging()
     const encoder = gpu.device.createCommandEncoder()
     for (let i = 0; i < count; i++) {
@@ -305,7 +298,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
 
   /** One token through the prefill kernels, between the ring's slots. Slot 0 is where they work. */
   private encodeUnfused(encoder: GPUCommandEncoder, sample: Command[], position: number): void {
-    const { gpu, scratch, lists } = this
+    const { gpu, scratch, lists } = this.parts
     const bytes = bytesPerState(this.config)
     this.writeChunk(1)
     const [from, to] = [position % RING, (position + 1) % RING]
@@ -322,7 +315,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
   }
 
   private writeSampling(sampling: DeviceSampling): void {
-    const { gpu, scratch } = this
+    const { gpu, scratch } = this.parts
     const { uniform, counts, history } = samplingWords(sampling, this.config.vocabularySize)
     gpu.write(scratch.sampling, 0, uniform)
     if (counts) gpu.write(scratch.counts, 0, counts)
@@ -330,27 +323,27 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
   }
 
   private newTokenStaging(): GPUBuffer {
-    const staging = this.gpu.stagingBuffer(RING * 4)
-    this.made.push(staging)
+    const staging = this.parts.gpu.stagingBuffer(RING * 4)
+    this.parts.made.push(staging)
     return staging
   }
 
   private writeChunk(tokenCount: number): void {
-    this.gpu.write(this.scratch.chunk, 0, Uint32Array.of(tokenCount, 0, 0, 0))
+    this.parts.gpu.write(this.parts.scratch.chunk, 0, Uint32Array.of(tokenCount, 0, 0, 0))
   }
 
   private async submitAndReadLogits(encoder: GPUCommandEncoder): Promise<Float32Array> {
     const bytes = this.config.vocabularySize * 4
-    encoder.copyBufferToBuffer(this.scratch.logits, 0, this.logitsStaging, 0, bytes)
-    this.gpu.submit(encoder)
-    return new Float32Array(await this.gpu.readStaging(this.logitsStaging, bytes))
+    encoder.copyBufferToBuffer(this.parts.scratch.logits, 0, this.logitsStaging, 0, bytes)
+    this.parts.gpu.submit(encoder)
+    return new Float32Array(await this.parts.gpu.readStaging(this.logitsStaging, bytes))
   }
 
   /** [T, V] without the padding of rows. */
   private async readLogitsRows(count: number): Promise<Float32Array> {
     const { vocabularySize } = this.config
     const stride = padded(vocabularySize)
-    const rows = new Float32Array(await this.gpu.read(this.scratch.logits, 0, count * stride * 4))
+    const rows = new Float32Array(await this.parts.gpu.read(this.parts.scratch.logits, 0, count * stride * 4))
     const logits = new Float32Array(count * vocabularySize)
     for (let t = 0; t < count; t++) {
       logits.set(rows.subarray(t * stride, t * stride + vocabularySize), t * vocabularySize)
@@ -363,7 +356,7 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
    * times. Leaves nonsense in scratch, none in states. null without the feature timestamp-query. For benchmarks.
    */
   async timeOps(tokens: number | null, repeats: number): Promise<OpTime[] | null> {
-    const { gpu, lists } = this
+    const { gpu, lists } = this.parts
     if (!gpu.device.features.has('timestamp-query')) return null
     const step = lists.decode && lists.decodeHead && [...lists.decode, ...lists.decodeHead, ...lists.sampleGreedy]
     const commands = tokens === null ? step : commandsFor(lists.prefill, tokens)
@@ -391,17 +384,17 @@ export class WebGpuDevice implements RunnerDevice<GPUBuffer> {
 
   /** GPU memory of this model: buffers, as they were allocated. */
   memory(liveSlots: number): RunnerMemory {
-    const madeBytes = this.made.reduce((sum, buffer) => sum + buffer.size, 0)
+    const madeBytes = this.parts.made.reduce((sum, buffer) => sum + buffer.size, 0)
     return {
-      weightBytes: this.weights.bytes,
+      weightBytes: this.parts.weights.bytes,
       bytesOfAllStates: liveSlots * bytesPerState(this.config),
-      scratchBytes: madeBytes - this.weights.bytes,
+      scratchBytes: madeBytes - this.parts.weights.bytes,
     }
   }
 
   dispose(): void {
-    for (const buffer of this.made) buffer.destroy()
-    this.made.length = 0
+    for (const buffer of this.parts.made) buffer.destroy()
+    this.parts.made.length = 0
   }
 }
 

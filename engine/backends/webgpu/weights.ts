@@ -3,17 +3,25 @@
  * buffers where one would be larger than the adapter binds; norms as float32; the embedding as binary16 or float32.
  */
 import { cancelled, EngineError } from '../../errors.ts'
+import { checkTensors } from '../../formats/check-tensors.ts'
+import { readLowerBounds } from '../../formats/read-lower-bounds.ts'
 import { readFloatRows, readFloats, readScale, readTernaryRows } from '../../formats/read-tensors.ts'
 import { packTernaryRow, ternaryRowBytes } from '../../formats/ternary-blocks.ts'
-import { lowerBounds } from '../../model/lower-bounds.ts'
 import type { ModelSource } from '../../model/source.ts'
-import { type BitLinearNames, blockNames, MODEL_NAMES } from '../../model/tensor-names.ts'
+import {
+  blockTensors,
+  EMBEDDING,
+  headTensors,
+  type LinearTensors,
+  type NormTensor,
+  sizeOf,
+} from '../../model/tensors.ts'
 import type { LoadOptions } from '../backend.ts'
 import { type Gpu, USAGE } from './gpu.ts'
 import { padded, rowWords } from './kernel-shapes.ts'
 
 /** Rows `firstRow` and on of every plane, in one buffer. */
-export interface MatrixSegment {
+interface MatrixSegment {
   firstRow: number
   rowCount: number
   /** [planes, rowCount, words] */
@@ -33,13 +41,13 @@ export interface MatrixGroup {
   inNorms: GPUBuffer
 }
 
-export interface EmbeddingSegment {
+interface EmbeddingSegment {
   rows: GPUBuffer
   /** Uniform: firstRow, rowCount. */
   dispatch: GPUBuffer
 }
 
-export interface BlockBuffers {
+interface BlockBuffers {
   mlgruNorm: GPUBuffer
   /** Three planes: i, f, g. */
   mlgruIfg: MatrixGroup
@@ -62,16 +70,23 @@ export interface WeightBuffers {
   bytes: number
 }
 
-/** Bytes of the weights on the GPU, known before anything is read. */
-export function weightBytesOf(source: ModelSource): number {
-  const { vocabularySize: V, hiddenSize: D, stateWidth: E, layerCount: L, intermediateSize: I } = source.config
-  const matrix = (rows: number, columns: number): number => rows * rowWords(columns) * 4
-  const norm = (columns: number): number => padded(columns) * 4
-  const block =
-    3 * matrix(E, D) + matrix(D, E) + matrix(2 * I, D) + matrix(D, I) + 6 * norm(D) + 2 * norm(E) + norm(I) + 4 * 32
-  const elementBytes = source.tensor(MODEL_NAMES.embedding).type === 'F16' ? 2 : 4
-  return L * (block + E * 4) + V * D * elementBytes + matrix(V, D) + 2 * norm(D) + 48
+/** Bytes of the weights on the GPU, known before anything is read, where no matrix needs a second buffer. */
+export function weightBytesOf({ config, tensor }: ModelSource): number {
+  const elementBytes = tensor(EMBEDDING).type === 'F16' ? 2 : 4
+  return sizeOf(config, {
+    // In whole words.
+    embedding: (rows, columns) => 4 * Math.ceil((rows * columns * elementBytes) / 4),
+    norm: width => padded(width) * 4,
+    ternary: (rows, columns) => rows * rowWords(columns) * 4,
+    // A row of zeros where a layer has none.
+    lowerBounds: ({ layerCount, stateWidth }) => layerCount * stateWidth * 4,
+    block: GROUPS_OF_BLOCK * MATRIX_DISPATCH_BYTES,
+    rest: MATRIX_DISPATCH_BYTES + EMBEDDING_DISPATCH_BYTES,
+  })
 }
+const GROUPS_OF_BLOCK = 4
+const MATRIX_DISPATCH_BYTES = 32
+const EMBEDDING_DISPATCH_BYTES = 16
 
 /** Bytes between two waits for the device: what its staging memory may grow by. */
 const BYTES_IN_FLIGHT = 64 * 2 ** 20
@@ -104,30 +119,32 @@ class WeightLoader {
     this.source = source
     this.options = options
     this.made = made
+    checkTensors(source)
     this.totalBytes = weightBytesOf(source)
   }
 
   async load(): Promise<WeightBuffers> {
-    const { hiddenSize: D, stateWidth: E, layerCount: L, intermediateSize: I, vocabularySize: V } = this.source.config
+    const { config } = this.source
     this.options.onProgress?.(0)
-    const embeddingIsHalf = this.source.tensor(MODEL_NAMES.embedding).type === 'F16'
+    const embeddingIsHalf = this.source.tensor(EMBEDDING).type === 'F16'
     const embedding = await this.embedding(embeddingIsHalf)
     const bounds = await this.lowerBounds()
     const blocks: BlockBuffers[] = []
-    for (let l = 0; l < L; l++) {
-      const names = blockNames(l)
+    for (let l = 0; l < config.layerCount; l++) {
+      const tensors = blockTensors(config, l)
       blocks.push({
-        mlgruNorm: await this.norms([names.mlgruNorm], D),
-        mlgruIfg: await this.matrices([names.mlgruI, names.mlgruF, names.mlgruG], E, D, l),
-        mlgruOutNorm: await this.norms([names.mlgruOutNorm], E),
-        mlgruO: await this.matrices([names.mlgruO], D, E, l),
-        gluNorm: await this.norms([names.gluNorm], D),
-        gluGateUp: await this.matrices([names.gluGateUp], I, D, l, 2),
-        gluDown: await this.matrices([names.gluDown], D, I, l),
+        mlgruNorm: await this.norms([tensors.mlgruNorm]),
+        mlgruIfg: await this.matrices([tensors.mlgruI, tensors.mlgruF, tensors.mlgruG], l),
+        mlgruOutNorm: await this.norms([tensors.mlgruOutNorm]),
+        mlgruO: await this.matrices([tensors.mlgruO], l),
+        gluNorm: await this.norms([tensors.gluNorm]),
+        gluGateUp: await this.matrices([tensors.gluGateUp], l),
+        gluDown: await this.matrices([tensors.gluDown], l),
       })
     }
-    const outputNorm = await this.norms([MODEL_NAMES.outputNorm], D)
-    const output = await this.matrices([MODEL_NAMES.output], V, D, 0)
+    const head = headTensors(config)
+    const outputNorm = await this.norms([head.outputNorm])
+    const output = await this.matrices([head.output], 0)
     this.options.onProgress?.(1)
     return {
       embedding,
@@ -140,72 +157,63 @@ class WeightLoader {
     }
   }
 
-  /** Norm weights one after the other, each padded with zeros. */
-  private async norms(names: string[], columns: number): Promise<GPUBuffer> {
-    const values = new Float32Array(names.length * padded(columns))
-    for (const [i, name] of names.entries()) {
-      values.set(await readFloats(this.source, name, [columns]), i * padded(columns))
+  /** Norm weights of one width one after the other, each padded with zeros. */
+  private async norms(tensors: readonly NormTensor[]): Promise<GPUBuffer> {
+    const [{ name, width }] = tensors
+    const values = new Float32Array(tensors.length * padded(width))
+    for (const [i, norm] of tensors.entries()) {
+      values.set(await readFloats(this.source, norm.name, [width]), i * padded(width))
     }
-    const buffer = this.buffer(names[0], values.byteLength)
+    const buffer = this.buffer(name, values.byteLength)
     await this.write(buffer, 0, values)
     return buffer
   }
 
   private async lowerBounds(): Promise<GPUBuffer> {
-    const { layerCount: L, stateWidth: E, useLowerBound } = this.source.config
-    const raw = useLowerBound ? await readFloats(this.source, MODEL_NAMES.lowerBounds, [L, E]) : null
+    const { layerCount: L, stateWidth: E } = this.source.config
     const values = new Float32Array(L * E)
-    for (const [l, bounds] of lowerBounds(raw, L, E).entries()) if (bounds) values.set(bounds, l * E)
+    for (const [l, bounds] of (await readLowerBounds(this.source)).entries()) if (bounds) values.set(bounds, l * E)
     const buffer = this.buffer('lower bounds', values.byteLength)
     await this.write(buffer, 0, values)
     return buffer
   }
 
-  /**
-   * Matrices of the same shape, planes of one group; `stacked` planes lie one below the other in each tensor.
-   * @param rows of one plane
-   */
-  private async matrices(
-    names: BitLinearNames[],
-    rows: number,
-    columns: number,
-    layer: number,
-    stacked = 1,
-  ): Promise<MatrixGroup> {
-    const planes = names.length * stacked
-    const rowBytes = rowWords(columns) * 4
-    const scales = new Float32Array(4)
-    for (const [i, name] of names.entries()) {
-      scales.fill(await readScale(this.source, name.scale), i * stacked, (i + 1) * stacked)
+  /** Matrices of the same shape as one group: the planes of the first, then those of the next. */
+  private async matrices(tensors: readonly LinearTensors[], layer: number): Promise<MatrixGroup> {
+    const [{ weight, rows, columns }] = tensors
+    const scales: number[] = []
+    for (const { scale, planes } of tensors) {
+      scales.push(...new Array<number>(planes).fill(await readScale(this.source, scale)))
     }
+    const planes = scales.length
+    const rowBytes = rowWords(columns) * 4
     const segments: MatrixSegment[] = []
     const mostRows = Math.floor(this.gpu.maximumBindingBytes / (planes * rowBytes))
     if (mostRows < 1) throw tooLargeRow(planes * rowBytes, this.gpu.maximumBindingBytes)
     for (let firstRow = 0; firstRow < rows; firstRow += mostRows) {
       const rowCount = Math.min(mostRows, rows - firstRow)
-      const codes = await this.largeBuffer(names[0].weight, planes * rowCount * rowBytes)
-      for (let plane = 0; plane < planes; plane++) {
-        const name = names[Math.floor(plane / stacked)].weight
-        const tensorRows = rows * stacked
-        const tensorRow = (plane % stacked) * rows + firstRow
-        await this.codes(name, tensorRows, tensorRow, rowCount, columns, codes, plane * rowCount * rowBytes)
+      const codes = await this.largeBuffer(weight, planes * rowCount * rowBytes)
+      let offset = 0
+      for (const tensor of tensors) {
+        for (let plane = 0; plane < tensor.planes; plane++) {
+          await this.codes(tensor, plane * rows + firstRow, rowCount, codes, offset)
+          offset += rowCount * rowBytes
+        }
       }
-      const dispatch = this.dispatch(Uint32Array.of(firstRow, rowCount, layer, 0, ...new Uint32Array(scales.buffer)))
-      segments.push({ firstRow, rowCount, codes, dispatch })
+      const dispatch = new Uint32Array(MATRIX_DISPATCH_BYTES / 4)
+      dispatch.set([firstRow, rowCount, layer])
+      new Float32Array(dispatch.buffer).set(scales, 4)
+      segments.push({ firstRow, rowCount, codes, dispatch: this.dispatch(dispatch) })
     }
-    const inNorms = await this.norms(
-      names.map(({ inNorm }) => inNorm),
-      columns,
-    )
+    const inNorms = await this.norms(tensors.map(({ inNorm }) => ({ name: inNorm, width: columns })))
     return { planes, rows, columns, segments, inNorms }
   }
 
+  /** @param firstRow of the tensor */
   private async codes(
-    name: string,
-    tensorRows: number,
+    { weight, columns }: LinearTensors,
     firstRow: number,
     rowCount: number,
-    columns: number,
     target: GPUBuffer,
     targetOffset: number,
   ): Promise<void> {
@@ -213,14 +221,13 @@ class WeightLoader {
     const rowsAtOnce = Math.max(1, Math.floor(READ_BYTES / rowBytes))
     for (let row = 0; row < rowCount; row += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, rowCount - row)
-      const bytes = await readCodeWords(this.source, name, tensorRows, firstRow + row, count, columns)
+      const bytes = await readCodeWords(this.source, weight, { firstRow: firstRow + row, rowCount: count, columns })
       await this.write(target, targetOffset + row * rowBytes, bytes)
     }
   }
 
   private async embedding(isHalf: boolean): Promise<EmbeddingSegment[]> {
     const { vocabularySize: V, hiddenSize: D } = this.source.config
-    const name = MODEL_NAMES.embedding
     const rowBytes = D * (isHalf ? 2 : 4)
     // Two rows of an odd number of binary16 make whole words.
     const even = (rows: number): number => rows - (rows % 2)
@@ -230,12 +237,12 @@ class WeightLoader {
     const segments: EmbeddingSegment[] = []
     for (let firstRow = 0; firstRow < V; firstRow += mostRows) {
       const rowCount = Math.min(mostRows, V - firstRow)
-      const rows = await this.largeBuffer(name, rowCount * rowBytes)
+      const rows = await this.largeBuffer(EMBEDDING, rowCount * rowBytes)
       for (let row = 0; row < rowCount; row += rowsAtOnce) {
         const count = Math.min(rowsAtOnce, rowCount - row)
         const data = isHalf
-          ? await readHalfRows(this.source, name, firstRow + row, count, V, D)
-          : await readFloatRows(this.source, name, firstRow + row, count, D)
+          ? await readHalfRows(this.source, EMBEDDING, { firstRow: firstRow + row, rowCount: count, columns: D })
+          : await readFloatRows(this.source, EMBEDDING, firstRow + row, count, D)
         await this.write(rows, row * rowBytes, data)
       }
       segments.push({ rows, dispatch: this.dispatch(Uint32Array.of(firstRow, rowCount, 0, 0)) })
@@ -272,33 +279,26 @@ class WeightLoader {
   }
 }
 
+/** Of a tensor. */
+interface Rows {
+  firstRow: number
+  rowCount: number
+  columns: number
+}
+
 const BLOCK_CODE_BYTES = 64
 
 /**
- * Rows as the GPU wants them: TQ2_0 blocks without their scales. What is not plainly that (another type or shape, a code 3,
- * another scale) goes through `readTernaryRows`, which converts it or says what is wrong.
+ * Rows as the GPU wants them: TQ2_0 blocks without their scales. What is not plainly that (another type, a code 3, another
+ * scale) goes through `readTernaryRows`, which converts it or says what is wrong.
  */
-async function readCodeWords(
-  source: ModelSource,
-  name: string,
-  tensorRows: number,
-  firstRow: number,
-  rowCount: number,
-  columns: number,
-): Promise<Uint8Array> {
-  const info = source.tensor(name)
+async function readCodeWords(source: ModelSource, name: string, rows: Rows): Promise<Uint8Array> {
+  const { firstRow, rowCount, columns } = rows
   const storedRowBytes = ternaryRowBytes('TQ2_0', columns)
-  if (info.type === 'TQ2_0' && info.shape.join() === `${tensorRows},${padded(columns)}`) {
+  if (source.tensor(name).type === 'TQ2_0') {
     const stored = await source.readTensor(name, firstRow * storedRowBytes, rowCount * storedRowBytes)
     const words = withoutBlockScales(stored)
     if (words) return words
-  }
-  if (info.shape[0] !== tensorRows) {
-    throw new EngineError('tensor-shape-mismatch', `Tensor "${name}" has an unexpected shape.`, {
-      expected: `${tensorRows} rows`,
-      actual: `[${info.shape.join(', ')}]`,
-      remedy: 'The file is damaged or was not written by Tern: download it again, or convert the original checkpoint.',
-    })
   }
   const codes = await readTernaryRows(source, name, firstRow, rowCount, columns)
   const blocks = new Uint8Array(rowCount * storedRowBytes)
@@ -322,17 +322,8 @@ function withoutBlockScales(blocks: Uint8Array): Uint8Array | null {
 }
 
 /** Rows of binary16, checked for infinities, padded to whole words. */
-async function readHalfRows(
-  source: ModelSource,
-  name: string,
-  firstRow: number,
-  rowCount: number,
-  totalRows: number,
-  columns: number,
-): Promise<Uint8Array> {
-  if (source.tensor(name).shape.join() !== `${totalRows},${columns}`) {
-    await readFloats(source, name, [totalRows, columns])
-  }
+async function readHalfRows(source: ModelSource, name: string, part: Rows): Promise<Uint8Array> {
+  const { firstRow, rowCount, columns } = part
   const bytes = await source.readTensor(name, firstRow * columns * 2, rowCount * columns * 2)
   const rows = new Uint8Array(Math.ceil(bytes.length / 4) * 4)
   rows.set(bytes)

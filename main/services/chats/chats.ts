@@ -3,7 +3,7 @@
  * again), the engine process (its states are kept as snapshots) and the host (everything is handed to the store as it
  * happens). It never looks into a state.
  */
-import type { Chat, ChatEvent, ChatSummariesEvent } from '../../../contract/app/chats.ts'
+import { type Chat, type ChatEvent, type ChatSummariesEvent, MAX_COMPARED } from '../../../contract/app/chats.ts'
 import { TernError, type TernErrorData, toErrorData } from '../../../contract/errors.ts'
 import type { AbortSignalLike } from '../../../contract/rpc.ts'
 import { DEFAULT_CHAT_SAMPLING, type Sampling } from '../../../contract/words/sampling.ts'
@@ -15,7 +15,8 @@ import type { ChatPatch, ChatRecord, ChatStore, EngineAccess } from './ports.ts'
 import { type ReplyContext, ReplyRun } from './reply-run.ts'
 import { SessionStore } from './session-store.ts'
 import { Summaries } from './summaries.ts'
-import { NEW_CHAT_TITLE, titleOf } from './titles.ts'
+import { withTemporaryChats } from './temporary-chats.ts'
+import { givenTitle, NEW_CHAT_TITLE, titleOf } from './titles.ts'
 
 /** A deleted chat can be restored for this long. */
 export const KEEP_DELETED_MS = 60_000
@@ -23,15 +24,16 @@ export const KEEP_DELETED_MS = 60_000
 export interface ChatsOptions {
   time?: Time
   newId?: NewId
-  /** Told of every write that failed, with the chat it belongs to. */
-  onStoreFailure?: (error: TernErrorData) => void
+  /** Told of every write that failed, and null when one succeeds after that. */
+  onStoreFailure?: (error: TernErrorData | null) => void
 }
 
 export class Chats {
   private readonly store: ChatStore
   private readonly time: Time
   private readonly newId: NewId
-  private readonly onStoreFailure: (error: TernErrorData) => void
+  private readonly onStoreFailure: (error: TernErrorData | null) => void
+  private hasFailed = false
   private readonly sessions: SessionStore
   private readonly replyContext: ReplyContext
   private readonly open = new Map<string, Promise<OpenChat>>()
@@ -41,20 +43,19 @@ export class Chats {
   private writes: Promise<unknown>
 
   constructor(engine: EngineAccess, store: ChatStore, options: ChatsOptions = {}) {
-    this.store = store
+    this.store = withTemporaryChats(store)
     this.time = options.time ?? systemTime
     this.newId = options.newId ?? drawId
     this.onStoreFailure = options.onStoreFailure ?? (() => {})
-    this.sessions = new SessionStore(store)
+    this.sessions = new SessionStore(this.store)
     this.replyContext = {
       engine,
       sessions: this.sessions,
       time: this.time,
       store: {
-        setMessage: (messageId, patch) => void this.write(() => store.setMessage(messageId, patch)).catch(() => {}),
-        appendText: (messageId, text, at) =>
-          void this.write(() => store.appendText(messageId, text, at)).catch(() => {}),
-        deleteSnapshot: messageId => void this.write(() => store.deleteSnapshot(messageId)).catch(() => {}),
+        setMessage: (messageId, patch) => this.write(() => this.store.setMessage(messageId, patch())),
+        appendText: (messageId, text, at) => this.write(() => this.store.appendText(messageId, text, at)),
+        deleteSnapshot: messageId => void this.write(() => this.store.deleteSnapshot(messageId)).catch(() => {}),
       },
       giveUp: (chat, messageId) => this.giveUp(chat, messageId),
     }
@@ -66,7 +67,7 @@ export class Chats {
     await this.summaries.watch(emit, signal)
   }
 
-  async create(): Promise<Chat> {
+  async create(isTemporary: boolean): Promise<Chat> {
     const nowMs = this.time.wallMs()
     const record: ChatRecord = {
       id: this.newId(),
@@ -75,6 +76,7 @@ export class Chats {
       updatedAtMs: nowMs,
       deletedAtMs: null,
       activeLeafId: null,
+      isTemporary,
     }
     await this.write(() => this.store.addChat(record))
     const chat = new OpenChat(record, [])
@@ -86,7 +88,7 @@ export class Chats {
   async delete(chatId: string): Promise<void> {
     const chat = await this.openChat(chatId)
     if (chat.record.deletedAtMs !== null) return
-    chat.reply?.stop.abort()
+    chat.stopReplies()
     await this.setChat(chat, { deletedAtMs: this.time.wallMs() })
     chat.tellWhole()
     this.purgeAfter(chatId, KEEP_DELETED_MS)
@@ -109,9 +111,10 @@ export class Chats {
     await this.ask(chat, [question, this.newMessage('assistant', '', question.id)], title, sampling)
   }
 
-  async stop(chatId: string): Promise<void> {
+  async stop(chatId: string, messageId?: string): Promise<void> {
     const chat = await this.openChat(chatId)
-    chat.reply?.stop.abort()
+    if (messageId === undefined) chat.stopReplies()
+    else chat.replies.get(messageId)?.stop.abort()
   }
 
   async regenerate(chatId: string, messageId: string, sampling?: Sampling): Promise<void> {
@@ -138,15 +141,112 @@ export class Chats {
         remedy: 'Ask something, or write it again.',
       })
     }
+    chat.compared = null
     const patch: MessagePatch = { status: 'pending', error: null, finishReason: null, notice: null }
     chat.tree.patch(messageId, patch)
-    this.replyContext.store.setMessage(messageId, patch)
-    this.startReply(chat, messageId, sampling)
+    this.replyContext.store.setMessage(messageId, () => patch).catch(() => {})
+    const reply = this.replyTo(chat, messageId)
+    this.tellStarted(chat)
+    void this.writeReply(chat, reply, sampling)
+  }
+
+  async rename(chatId: string, text: string): Promise<void> {
+    const title = givenTitle(text)
+    if (title === null) {
+      throw new TernError({
+        code: 'invalid-argument',
+        message: 'This title shows nothing.',
+        remedy: 'Give the chat a name with letters in it.',
+      })
+    }
+    const chat = await this.openChat(chatId)
+    await this.setChat(chat, { title })
+    chat.tellWhole()
+  }
+
+  async branch(chatId: string, messageId: string): Promise<Chat> {
+    const chat = await this.idleChat(chatId)
+    this.messageOf(chat, messageId)
+    const path = chat.tree.pathTo(messageId)
+    const nowMs = this.time.wallMs()
+    const record: ChatRecord = {
+      ...chat.record,
+      id: this.newId(),
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+      deletedAtMs: null,
+    }
+    let parentId: string | null = null
+    const copies = path.map(message => {
+      const copy: MessageNode = { ...message, id: this.newId(), parentId }
+      parentId = copy.id
+      return copy
+    })
+    const activeLeafId = copies.at(-1)!.id
+    await this.write(() => this.store.addChat({ ...record, activeLeafId: null }))
+    await this.write(() => this.store.addMessages(record.id, copies, { activeLeafId }))
+    // The latest state leads to all that follows; of those before it each is a place to branch off again.
+    for (const [n, { id }] of path.entries()) {
+      const state = await this.store.getSnapshot(id)
+      if (state !== null) await this.write(() => this.store.putSnapshot(record.id, copies[n].id, state))
+    }
+    const branch = new OpenChat({ ...record, activeLeafId }, copies)
+    this.open.set(record.id, Promise.resolve(branch))
+    this.tellSummary(branch)
+    return branch.view()
+  }
+
+  async compare(chatId: string, questionId: string, samplings: readonly Sampling[]): Promise<void> {
+    const chat = await this.openChat(chatId)
+    const compared = chat.compared?.questionId === questionId ? chat.compared : null
+    if (compared === null) this.checkIdle(chat)
+    this.messageOf(chat, questionId, 'user')
+    const temperatures = compared?.temperatures ?? new Map<string, number | null>()
+    if (temperatures.size + samplings.length > MAX_COMPARED) {
+      throw new TernError({
+        code: 'invalid-argument',
+        message: 'These are more replies than can be read side by side.',
+        expected: `${MAX_COMPARED} at most`,
+        actual: String(temperatures.size + samplings.length),
+        remedy: 'Keep one of them, and compare again.',
+      })
+    }
+    const messages = samplings.map(() => this.newMessage('assistant', '', questionId))
+    const leaf = chat.tree.activeLeafId
+    const ids = messages.map(({ id }) => id)
+    const replies = await this.add(chat, messages, ids, {})
+    // Until one is kept, the chat stands where it stood.
+    if (leaf !== null) chat.tree.show(leaf)
+    for (const [n, id] of ids.entries()) {
+      temperatures.set(id, samplings[n].temperature ?? DEFAULT_CHAT_SAMPLING.temperature ?? null)
+    }
+    chat.compared = { questionId, temperatures }
+    this.tellStarted(chat)
+    const first = this.writeReply(chat, replies[0], samplings[0])
+    // The others begin with the state that the first one leaves behind when it has read the question.
+    await Promise.race([replies[0].hasRead, first])
+    for (const [n, reply] of replies.entries()) if (n > 0) void this.writeReply(chat, reply, samplings[n])
+  }
+
+  async keep(chatId: string, messageId: string | null): Promise<void> {
+    const chat = await this.openChat(chatId)
+    const { compared } = chat
+    if (compared === null) return
+    if (messageId !== null) {
+      if (!compared.temperatures.has(messageId)) throw messageGone()
+      this.messageOf(chat, messageId)
+      chat.tree.show(messageId)
+    }
+    chat.compared = null
+    chat.stopReplies(messageId ?? undefined)
+    chat.tellWhole()
+    await this.setChat(chat, { activeLeafId: chat.tree.activeLeafId })
   }
 
   async select(chatId: string, messageId: string): Promise<void> {
     const chat = await this.idleChat(chatId)
     this.messageOf(chat, messageId)
+    chat.compared = null
     chat.tree.show(messageId)
     chat.tellWhole()
     await this.setChat(chat, { activeLeafId: chat.tree.activeLeafId })
@@ -162,6 +262,16 @@ export class Chats {
     })
     chat.unwatch(emit)
     this.closeUnused(chat)
+  }
+
+  /** Replies are stopped and all that was written is stored: before the end. */
+  async settle(): Promise<void> {
+    for (const opening of this.open.values()) (await opening.catch(() => null))?.stopReplies()
+    let seen: Promise<unknown>
+    do {
+      seen = this.writes
+      await seen
+    } while (seen !== this.writes)
   }
 
   /** What was cut off when the host ended before is marked so; deleted chats go for good. */
@@ -207,7 +317,7 @@ export class Chats {
   }
 
   private checkIdle(chat: OpenChat): void {
-    if (chat.reply === null) return
+    if (!chat.isReplying) return
     throw new TernError({
       code: 'chat-busy',
       message: 'A reply is being written in this chat.',
@@ -218,7 +328,7 @@ export class Chats {
   private messageOf(chat: OpenChat, messageId: string, role?: MessageNode['role']): MessageNode {
     const message = chat.tree.node(messageId)
     if (message !== undefined && (role === undefined || message.role === role)) return message
-    throw new TernError({ code: 'message-not-found', message: 'This message does not exist any more.' })
+    throw messageGone()
   }
 
   private newMessage(role: 'user' | 'assistant', content: string, parentId: string | null): MessageNode {
@@ -239,46 +349,63 @@ export class Chats {
   /** Adds messages that end in an empty reply, and lets that be written. When they cannot be stored, nothing has changed. */
   private async ask(chat: OpenChat, messages: MessageNode[], changes: ChatPatch, sampling?: Sampling): Promise<void> {
     this.checkIdle(chat)
+    chat.compared = null
+    const replyId = messages.at(-1)!.id
+    const [reply] = await this.add(chat, messages, [replyId], { ...changes, activeLeafId: replyId })
+    this.tellStarted(chat)
+    void this.writeReply(chat, reply, sampling)
+  }
+
+  /**
+   * Adds messages and what writes the replies among them. From here on the chat is busy for everybody else. When they
+   * cannot be stored, nothing has changed.
+   */
+  private async add(
+    chat: OpenChat,
+    messages: MessageNode[],
+    replyIds: string[],
+    changes: ChatPatch,
+  ): Promise<ReplyRun[]> {
     const before = { record: chat.record, leaf: chat.tree.activeLeafId }
     for (const message of messages) chat.tree.addChild(message)
-    const patch = { ...changes, updatedAtMs: this.time.wallMs(), activeLeafId: messages.at(-1)!.id }
+    const patch = { ...changes, updatedAtMs: this.time.wallMs() }
     chat.record = { ...chat.record, ...patch }
-    const reply = new ReplyRun(chat, messages.at(-1)!.id, this.replyContext)
-    // From here on the chat is busy for everybody else.
-    chat.reply = reply
+    const replies = replyIds.map(messageId => this.replyTo(chat, messageId))
     try {
       await this.write(() => this.store.addMessages(chat.record.id, messages, patch))
     } catch (thrown) {
-      chat.reply = null
+      for (const messageId of replyIds) chat.replies.delete(messageId)
       chat.record = before.record
       for (const { id } of messages.toReversed()) chat.tree.removeLeaf(id)
       if (before.leaf !== null) chat.tree.show(before.leaf)
       chat.tellWhole()
       throw thrown
     }
-    this.runReply(chat, reply, sampling)
+    return replies
   }
 
-  private startReply(chat: OpenChat, messageId: string, sampling?: Sampling): void {
+  private replyTo(chat: OpenChat, messageId: string): ReplyRun {
     const reply = new ReplyRun(chat, messageId, this.replyContext)
-    chat.reply = reply
-    this.runReply(chat, reply, sampling)
+    chat.replies.set(messageId, reply)
+    return reply
   }
 
-  private runReply(chat: OpenChat, reply: ReplyRun, sampling: Sampling = {}): void {
+  private tellStarted(chat: OpenChat): void {
     chat.tellWhole()
     this.tellSummary(chat)
     // Deleted while its messages were being stored.
-    if (chat.record.deletedAtMs !== null) reply.stop.abort()
-    void reply.run({ ...DEFAULT_CHAT_SAMPLING, ...sampling }).then(() => {
-      chat.reply = null
-      chat.broadcast({ kind: 'reply', reply: null })
-      void this.setChat(chat, { updatedAtMs: this.time.wallMs() }).catch(() => {})
-      this.closeUnused(chat)
-    })
+    if (chat.record.deletedAtMs !== null) chat.stopReplies()
+  }
+
+  private async writeReply(chat: OpenChat, reply: ReplyRun, sampling: Sampling = {}): Promise<void> {
+    await reply.run({ ...DEFAULT_CHAT_SAMPLING, ...sampling })
+    chat.endReply(reply.figures.messageId)
+    void this.setChat(chat, { updatedAtMs: this.time.wallMs() }).catch(() => {})
+    this.closeUnused(chat)
   }
 
   private giveUp(chat: OpenChat, messageId: string): void {
+    chat.forgetCompared(messageId)
     chat.tree.removeLeaf(messageId)
     void this.write(() => this.store.removeMessage(messageId)).catch(() => {})
     void this.setChat(chat, { activeLeafId: chat.tree.activeLeafId }).catch(() => {})
@@ -292,7 +419,7 @@ export class Chats {
   }
 
   private tellSummary(chat: OpenChat): void {
-    this.summaries.set(chat.record, chat.tree.size, chat.reply !== null)
+    this.summaries.set(chat.record, chat.tree.size, chat.isReplying)
   }
 
   private purgeAfter(chatId: string, delayMs: number): void {
@@ -314,13 +441,23 @@ export class Chats {
 
   private write<T>(work: () => Promise<T>): Promise<T> {
     const done = this.writes.then(work)
-    this.writes = done.catch(thrown => {
-      const error = toErrorData(thrown)
-      if (error.code !== 'chat-not-found') this.onStoreFailure(error)
-    })
+    this.writes = done.then(
+      () => {
+        if (this.hasFailed) this.onStoreFailure(null)
+        this.hasFailed = false
+      },
+      thrown => {
+        const error = toErrorData(thrown)
+        if (error.code === 'chat-not-found' || error.code === 'message-not-found') return
+        this.hasFailed = true
+        this.onStoreFailure(error)
+      },
+    )
     return done
   }
 }
+
+const messageGone = () => new TernError({ code: 'message-not-found', message: 'This message does not exist any more.' })
 
 const gone = () => new TernError({ code: 'chat-not-found', message: 'This chat does not exist any more.' })
 

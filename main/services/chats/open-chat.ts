@@ -1,5 +1,5 @@
 /** A chat that is open: its messages, who watches it, and the reply that is being written in it. */
-import type { Chat, ChatEvent, ChatMessage, ReplyInFlight } from '../../../contract/app/chats.ts'
+import type { Chat, ChatEvent, ChatMessage, Comparison, ReplyInFlight } from '../../../contract/app/chats.ts'
 import { type MessageNode, type MessagePatch, MessageTree } from './message-tree.ts'
 import type { ChatRecord } from './ports.ts'
 
@@ -10,10 +10,19 @@ export interface RunningReply {
   flush(): void
 }
 
+/** Replies that are compared. */
+interface Compared {
+  questionId: string
+  /** Temperatures by message, in the order in which they are shown. */
+  temperatures: Map<string, number | null>
+}
+
 export class OpenChat {
   record: ChatRecord
   readonly tree: MessageTree
-  reply: RunningReply | null = null
+  /** By message. More than one only while they are compared. */
+  readonly replies = new Map<string, RunningReply>()
+  compared: Compared | null = null
   private readonly watchers = new Map<(event: ChatEvent) => void, () => void>()
 
   constructor(record: ChatRecord, messages: readonly MessageNode[]) {
@@ -22,17 +31,37 @@ export class OpenChat {
   }
 
   get isInUse(): boolean {
-    return this.watchers.size > 0 || this.reply !== null
+    return this.watchers.size > 0 || this.isReplying
+  }
+
+  get isReplying(): boolean {
+    return this.replies.size > 0
   }
 
   view(): Chat {
-    const { id, title, deletedAtMs } = this.record
+    const { id, title, deletedAtMs, isTemporary } = this.record
+    const { compared } = this
+    const path = compared === null ? this.tree.activePath() : this.tree.pathTo(compared.questionId)
+    const leafId = path.at(-1)?.id ?? ''
     return {
       id,
       title,
-      messages: this.tree.activePath().map(node => this.messageView(node)),
-      reply: this.reply?.figures ?? null,
+      messages: path.map(node => this.messageView(node)),
+      reply: this.replies.get(leafId)?.figures ?? null,
+      comparison: compared === null ? null : this.comparisonView(compared),
       isDeleted: deletedAtMs !== null,
+      isTemporary,
+    }
+  }
+
+  private comparisonView({ questionId, temperatures }: Compared): Comparison {
+    return {
+      questionId,
+      replies: [...temperatures].map(([messageId, temperature]) => ({
+        message: this.messageView(this.tree.node(messageId)!),
+        temperature,
+        reply: this.replies.get(messageId)?.figures ?? null,
+      })),
     }
   }
 
@@ -49,8 +78,25 @@ export class OpenChat {
   }
 
   setFigures(figures: ReplyInFlight): void {
-    if (this.reply !== null) this.reply.figures = figures
-    this.broadcast({ kind: 'reply', reply: figures })
+    const reply = this.replies.get(figures.messageId)
+    if (reply !== undefined) reply.figures = figures
+    this.broadcast({ kind: 'reply', messageId: figures.messageId, reply: figures })
+  }
+
+  endReply(messageId: string): void {
+    this.replies.delete(messageId)
+    this.broadcast({ kind: 'reply', messageId, reply: null })
+  }
+
+  /** One of those that are compared is gone. */
+  forgetCompared(messageId: string): void {
+    this.compared?.temperatures.delete(messageId)
+    if (this.compared?.temperatures.size === 0) this.compared = null
+  }
+
+  /** All, or all but one. */
+  stopReplies(but?: string): void {
+    for (const [messageId, reply] of this.replies) if (messageId !== but) reply.stop.abort()
   }
 
   broadcast(event: ChatEvent): void {
@@ -64,7 +110,7 @@ export class OpenChat {
   /** Begins with the whole; `onEnd` is called when the chat is gone for good. */
   watch(emit: (event: ChatEvent) => void, onEnd: () => void): void {
     // What the others have not been told yet, the new one gets with the whole.
-    this.reply?.flush()
+    for (const reply of this.replies.values()) reply.flush()
     this.watchers.set(emit, onEnd)
     emit({ kind: 'chat', chat: this.view() })
   }

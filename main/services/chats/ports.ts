@@ -4,6 +4,8 @@ import type { EngineApi } from '../../../contract/engine-api.ts'
 import type { AbortSignalLike, Client } from '../../../contract/rpc.ts'
 import type { MessageNode, MessagePatch } from './message-tree.ts'
 
+export type { MessageNode, MessagePatch } from './message-tree.ts'
+
 /** One loaded model in one life of the engine process: sessions live and die with it. */
 export interface EngineConnection {
   readonly client: Client<EngineApi>
@@ -21,8 +23,10 @@ export interface ChatRecord {
   /** null: not deleted. */
   readonly deletedAtMs: number | null
   readonly activeLeafId: string | null
+  /** Kept in memory alone. */
+  readonly isTemporary: boolean
 }
-export type ChatPatch = Partial<Omit<ChatRecord, 'id' | 'createdAtMs'>>
+export type ChatPatch = Partial<Omit<ChatRecord, 'id' | 'createdAtMs' | 'isTemporary'>>
 
 /**
  * Where chats and the states of their messages are kept. Callers say what happened, in order, and hold their own copy of

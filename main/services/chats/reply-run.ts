@@ -19,8 +19,9 @@ export interface ReplyContext {
   time: Time
   /** In order with everything else that is stored; a failure is told, and does not end the reply. */
   store: {
-    setMessage(messageId: string, patch: MessagePatch): void
-    appendText(messageId: string, text: string, atOffset: number): void
+    /** `patch` is asked for when its turn has come. */
+    setMessage(messageId: string, patch: () => MessagePatch): Promise<void>
+    appendText(messageId: string, text: string, atOffset: number): Promise<void>
     deleteSnapshot(messageId: string): void
   }
   /** The version before takes the place of this one. */
@@ -38,6 +39,11 @@ export class ReplyRun implements RunningReply {
   private session: LiveSession | null = null
   private toRead: SessionInput | null = null
   private next: 'read' | 'write' | null = null
+  /** A write has failed: from then on all of the text is stored each time. */
+  private isBehind = false
+  /** Resolved when the question has been read and its state is kept, or all is over. */
+  readonly hasRead: Promise<void>
+  private tellRead = () => {}
 
   /** `messageId`: the reply, a leaf of the chat's branch; with text in it, that is gone on with. */
   constructor(chat: OpenChat, messageId: string, context: ReplyContext) {
@@ -57,9 +63,10 @@ export class ReplyRun implements RunningReply {
       chat.broadcast({ kind: 'append', messageId, text })
       chat.setFigures({ ...this.figures, generatedTokens: generatedTokens + tokens, tokensPerSecond })
     })
-    this.saver = new TextSaver(context.time, content.length, (text, atOffset) =>
-      context.store.appendText(messageId, text, atOffset),
-    )
+    this.hasRead = new Promise(resolve => {
+      this.tellRead = resolve
+    })
+    this.saver = new TextSaver(context.time, content.length, (text, atOffset) => this.saveText(text, atOffset))
   }
 
   flush(): void {
@@ -73,12 +80,14 @@ export class ReplyRun implements RunningReply {
       while (this.next !== null) {
         const isReading = this.next === 'read'
         this.next = null
+        if (!isReading) this.tellRead()
         await this.generate(isReading ? { maxTokens: 0 } : sampling, isReading)
       }
     } catch (thrown) {
       const isStopped = this.stop.signal.aborted
       await this.step({ kind: 'failed', error: toErrorData(thrown), isStopped, atMs: this.context.time.nowMs() })
     } finally {
+      this.tellRead()
       if (this.session !== null) this.context.sessions.release(this.session)
     }
   }
@@ -150,7 +159,7 @@ export class ReplyRun implements RunningReply {
         this.flush()
         this.saver.flush()
         chat.patch(messageId, effect.patch)
-        context.store.setMessage(messageId, effect.patch)
+        this.savePatch(effect.patch)
         return
       case 'append': {
         const { content } = chat.tree.node(messageId)!
@@ -165,6 +174,24 @@ export class ReplyRun implements RunningReply {
       case 'give-up':
         context.giveUp(chat, messageId)
     }
+  }
+
+  /** What could not be stored is stored whole with what comes next. */
+  private saveText(text: string, atOffset: number): void {
+    const behind = () => {
+      this.isBehind = true
+    }
+    if (this.isBehind) this.savePatch({})
+    else this.context.store.appendText(this.state.messageId, text, atOffset).catch(behind)
+  }
+
+  private savePatch(patch: MessagePatch): void {
+    const { messageId } = this.state
+    const whole = (): MessagePatch =>
+      this.isBehind ? { ...patch, content: this.chat.tree.node(messageId)?.content ?? '' } : patch
+    this.context.store.setMessage(messageId, whole).catch(() => {
+      this.isBehind = true
+    })
   }
 
   /** Without it the reply stands as well: its text leads back to that state. */

@@ -11,8 +11,10 @@ export class Summaries {
     return [...this.byId.values()].sort((a, b) => b.updatedAtMs - a.updatedAtMs)
   }
 
-  set({ id, title, updatedAtMs, deletedAtMs }: ChatRecord, messageCount: number, isReplying: boolean): void {
-    const summary = { id, title, updatedAtMs, messageCount, isReplying, isDeleted: deletedAtMs !== null }
+  set(chat: ChatRecord, messageCount: number, isReplying: boolean): void {
+    const { id, title, updatedAtMs, deletedAtMs, isTemporary } = chat
+    const isDeleted = deletedAtMs !== null
+    const summary = { id, title, updatedAtMs, messageCount, isReplying, isDeleted, isTemporary }
     this.byId.set(id, summary)
     this.tell({ kind: 'changed', summary })
   }

@@ -3,6 +3,8 @@
 export const NEW_CHAT_TITLE = 'New chat'
 /** As a reader counts: an emoji family is one. */
 const MAX_TITLE_CHARACTERS = 48
+/** Of a title that the user gave. */
+const MAX_GIVEN_CHARACTERS = 200
 
 /**
  * Characters that show nothing, or turn the direction of what follows. Joiners and tags stay: emoji and Persian need them;
@@ -19,6 +21,14 @@ const LINK = /!?\[([^\]]*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+"[^"]*")?\)/g
 const EMPHASIS = /(?<![\w*])(\*{1,3}|_{1,3}|~~|`+)(?=[^\s*_~`])(.*?[^\s*_~`])\1(?![\w*])/g
 
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+
+/** What the user typed, on one line and without what shows nothing; null: nothing is left. */
+export function givenTitle(text: string): string | null {
+  const visible = text.toWellFormed().replace(INVISIBLE, ' ').replace(/\s+/g, ' ')
+  const characters = Array.from(graphemes.segment(withoutStacks(visible).trim()), ({ segment }) => segment)
+  const title = characters.slice(0, MAX_GIVEN_CHARACTERS).join('')
+  return HAS_VISIBLE.test(title) ? title : null
+}
 
 /** Never empty. */
 export function titleOf(text: string): string {

@@ -2,8 +2,9 @@
 
 import { useEffect, useRef } from 'react'
 import type { ChatSummary } from '../../../contract/app/chats.ts'
-import { useChats, useConnection, useEngine, useStores } from '../../app/stores.ts'
+import { useChats, useConnection, useEngine, useStorage, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
+import { type AttentionTimer, startAttentionTimer } from '../../ui/attention-timer.ts'
 import { shownTitle } from '../../ui/chat-title.ts'
 import { IconButton } from '../../ui/icon-button.tsx'
 import { Icon } from '../../ui/icons.tsx'
@@ -46,7 +47,7 @@ export function ChatList({ onPick, onClose, inert }: ChatListProps) {
       <Summaries onPick={onPick} />
       <Removed />
       <p className="chats-foot">
-        {strings.chats.kept}
+        <Kept />
         {version === null ? null : <span>{version}</span>}
       </p>
     </aside>
@@ -108,6 +109,11 @@ function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) 
       >
         {title}
       </button>
+      {summary.isTemporary ? (
+        <span className="temporary-mark" title={strings.temporary.hint}>
+          {strings.temporary.label}
+        </span>
+      ) : null}
       {summary.isReplying ? (
         <span className="chats-replying pulse" role="img" aria-label={strings.chats.replying} />
       ) : null}
@@ -129,12 +135,45 @@ function rowBeside(row: HTMLElement): HTMLElement | null {
   return rows[at + 1] ?? rows[at - 1] ?? document.querySelector<HTMLElement>('.new-chat-button')
 }
 
+function Kept() {
+  const storage = useStorage(state => state.storage)
+  if (storage?.path == null) return storage === null ? null : <span>{strings.chats.keptInMemory}</span>
+  return <span title={strings.chats.keptIn(storage.path)}>{strings.chats.keptOnDisk}</span>
+}
+
+/** So long a deleted chat can be brought back from here, the time under the pointer or the focus not counted. */
+const UNDO_MS = 20_000
+
 /** A chat that was deleted here. One that another window deleted is told of where it is read. */
 function Removed() {
   const { chats } = useStores()
   const removed = useChats(state => (state.removed?.isOurs === true ? state.removed : null))
+  const strip = useRef<HTMLDivElement>(null)
+  const timer = useRef<AttentionTimer | null>(null)
+  const chatId = removed?.chatId
+  // It goes by itself, but not from under a hand.
+  useEffect(() => {
+    if (chatId === undefined) return
+    const started = startAttentionTimer(UNDO_MS, () => chats.dismissRemoved(), performance.now.bind(performance))
+    timer.current = started
+    if (strip.current?.matches(':hover, :focus-within')) started.setHeld(true)
+    return () => started.cancel()
+  }, [chats, chatId])
+  const hold = () => timer.current?.setHeld(true)
+  const release = () => {
+    if (!strip.current?.matches(':hover, :focus-within')) timer.current?.setHeld(false)
+  }
   return (
-    <div role="status" className="removed-region">
+    <div
+      role="status"
+      className="removed-region"
+      ref={strip}
+      onPointerEnter={hold}
+      onPointerLeave={release}
+      onFocus={hold}
+      // The next one has the focus only after this.
+      onBlur={() => setTimeout(release)}
+    >
       {removed === null ? null : (
         <p className="removed">
           <span>{strings.chats.removed(shownTitle(removed.title))}</span>

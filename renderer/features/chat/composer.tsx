@@ -10,10 +10,8 @@ import { isOfInputMethod } from '../../ui/input-method.ts'
 import { formatEstimate } from '../../ui/units.ts'
 import { useMedia } from '../../ui/use-media.ts'
 import { focusComposer } from './focus-composer.ts'
+import { MAX_MESSAGE_CHARACTERS } from './limits.ts'
 import { readingCostOf } from './reading-cost.ts'
-
-/** chat.send refuses more. */
-const LONGEST_MESSAGE = 1_000_000
 
 /** Why sending is impossible now, in words; null when it is possible. */
 function useObstacle(draft: string): string | null {
@@ -25,7 +23,7 @@ function useObstacle(draft: string): string | null {
   if (connection === 'connecting') return words.connecting
   if (phase === 'failed') return words.failed
   if (isGone) return words.gone
-  return draft.length > LONGEST_MESSAGE ? words.tooLong : null
+  return draft.length > MAX_MESSAGE_CHARACTERS ? words.tooLong : null
 }
 
 /** A message below this costs nothing worth a word. */

@@ -1,4 +1,4 @@
-import { useConnection, useEngine, useStores } from '../../app/stores.ts'
+import { useChats, useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { Mark } from '../../ui/mark.tsx'
 
@@ -28,6 +28,29 @@ export function EmptyChat() {
           </li>
         ))}
       </ul>
+      <TemporaryChoice />
     </section>
+  )
+}
+
+/** Only before the first message: what has been written once cannot become unwritten. */
+function TemporaryChoice() {
+  const { chats } = useStores()
+  const isNew = useChats(state => state.currentId === null)
+  const isTemporary = useChats(state => state.isNewTemporary)
+  if (!isNew) return null
+  return (
+    <label className="temporary-choice">
+      <input
+        type="checkbox"
+        checked={isTemporary}
+        aria-describedby="temporary-hint"
+        onChange={event => chats.setNewTemporary(event.target.checked)}
+      />
+      <span>
+        {strings.temporary.choose}
+        <span id="temporary-hint">{strings.temporary.hint}</span>
+      </span>
+    </label>
   )
 }

@@ -68,7 +68,10 @@ export function useFollow(): Follow {
       pressed = false
     }
     const observer = new ResizeObserver(() => {
-      if (following.current && !pressed && !hasSelectionIn(inner)) {
+      const isHeld = pressed || hasSelectionIn(inner)
+      // What grew out of sight meanwhile would be a leap when the hand is taken away: the reader is elsewhere then.
+      if (isHeld && distance() > NEAR_PX) following.current = false
+      if (following.current && !isHeld) {
         element.scrollTop = element.scrollHeight
         lastTop = element.scrollTop
       } else setAtEnd(distance() <= NEAR_PX)

@@ -1,5 +1,5 @@
 /** One message: the reader's words, or a reply with its figures and what can be done with it. */
-import { type CSSProperties, memo, useId, useMemo, useRef, useState } from 'react'
+import { memo, useId, useMemo, useRef } from 'react'
 import type { ChatMessage, ReplyInFlight } from '../../../contract/app/chats.ts'
 import { useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
@@ -9,7 +9,9 @@ import { Icon } from '../../ui/icons.tsx'
 import { formatDuration, formatEstimate, formatRate } from '../../ui/units.ts'
 import { focusComposer } from './focus-composer.ts'
 import { Markdown } from './markdown.tsx'
+import { Question } from './question.tsx'
 import { type ReadingMark, timeLeftMs } from './reading-cost.ts'
+import { roomFor } from './room.ts'
 import { VersionSwitch } from './version-switch.tsx'
 
 interface MessageProps {
@@ -26,48 +28,8 @@ export const Message = memo(function Message({ message, isLast, live }: MessageP
   return <Question message={message} />
 })
 
-/** Longer questions fold to their first lines. */
-const FOLD_LINES = 14
-const FOLD_CHARACTERS = 1_400
-
-function Question({ message }: { message: ChatMessage }) {
-  const text = message.content
-  const [open, setOpen] = useState(false)
-  const isLong = text.length > FOLD_CHARACTERS || text.split('\n', FOLD_LINES + 1).length > FOLD_LINES
-  return (
-    <article className="question" aria-label={strings.conversation.youSaid} style={roomFor(text)}>
-      <p
-        dir="auto"
-        className={`question-text ${isLong ? 'question-long' : ''} ${isLong && !open ? 'question-folded' : ''}`}
-      >
-        {text}
-      </p>
-      {isLong ? (
-        <button type="button" className="link-button" aria-expanded={open} onClick={() => setOpen(!open)}>
-          {open ? strings.conversation.showLess : strings.conversation.showAll}
-        </button>
-      ) : null}
-      <VersionSwitch message={message} />
-    </article>
-  )
-}
-
-const LINE_CHARACTERS = 78
-const LINE_REM = 1.6
 /** Of a reply's footer. */
 const FOOTER_REM = 2.5
-
-/** About how high a message is that was not laid out yet: so the scroll bar tells the truth from the start. */
-function roomFor(text: string, moreRem = 0): CSSProperties {
-  let lines = 0
-  for (let at = 0; at < text.length; ) {
-    const end = text.indexOf('\n', at)
-    const stop = end === -1 ? text.length : end
-    lines += Math.max(1, Math.ceil((stop - at) / LINE_CHARACTERS))
-    at = stop + 1
-  }
-  return { containIntrinsicBlockSize: `auto ${(lines * LINE_REM + moreRem).toFixed(1)}rem` }
-}
 
 function Reply({ message, isLast, live }: MessageProps) {
   const inFlight = message.status === 'pending' || message.status === 'streaming'
@@ -185,7 +147,7 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
           </button>
         ) : null}
         {message.content === '' ? null : <CopyButton label={words.copy} text={() => message.content} copies="reply" />}
-        {isLast && message.actions.includes('regenerate') ? (
+        {message.actions.includes('regenerate') ? (
           <button
             type="button"
             className="quiet-button"
@@ -197,6 +159,18 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
             {failed ? words.tryAgain : words.regenerate}
           </button>
         ) : null}
+        {message.content === '' ? null : (
+          <button
+            type="button"
+            className="quiet-button"
+            disabled={!connected}
+            title={connected ? words.branchHint : obstacle}
+            onClick={() => act(() => chats.branch(message.id))}
+          >
+            <Icon name="branch" />
+            {words.branch}
+          </button>
+        )}
         <VersionSwitch message={message} />
       </div>
       <Figures message={message} />

@@ -15,11 +15,6 @@
  */
 import { LANES, LANES_INT16, MASK_CODE_0, MASK_CODE_0_16, MASK_CODE_1, MASK_CODE_1_16 } from './memory-layout'
 
-/** Bytes of a block of 16 rows. */
-export function blockBytes(inputs: i32): usize {
-  return (<usize>((inputs + 3) >> 2)) << 4
-}
-
 /**
  * sum + products, relaxed. T is i32: four products to each int32 lane, one instruction where the machine has it. T is i16:
  * two products to each int16 lane, one multiplication where the other form takes two.
@@ -82,7 +77,7 @@ function dot16(even: v128, odd: v128, codes: v128, mask: v128, sum: v128): v128 
 }
 
 /** Writes rows (i32 [16]) from the four accumulators of a block. */
-export function storeBlock(out: usize, a0: v128, a1: v128, a2: v128, a3: v128, qSum: i32): void {
+function storeBlock(out: usize, a0: v128, a1: v128, a2: v128, a3: v128, qSum: i32): void {
   const s = i32x4.splat(qSum)
   v128.store(out, i32x4.sub(a0, s))
   v128.store(out, i32x4.sub(i32x4.shr_s(a1, 2), s), 16)

@@ -18,7 +18,7 @@ const P3: f32 = 4.1665795894e-2
 const P4: f32 = 1.6666665459e-1
 const P5: f32 = 5.0000001201e-1
 
-export function exp(x: f32): f32 {
+function exp(x: f32): f32 {
   const limited = min<f32>(max<f32>(x, -EXP_LIMIT), EXP_LIMIT)
   const n = nearest<f32>(limited * LOG2_E)
   const r = limited - n * LN2_HIGH - n * LN2_LOW

@@ -130,10 +130,10 @@ export const THREAD_LINES = 1088
 export const THREAD_LINE_BYTES = 64
 export const THREAD_GENERATION = 0
 export const THREAD_SLEEPS = 4
-export const MAXIMUM_THREADS = 64
+export const MAX_THREADS = 64
 
 /** Everything above lies below this address. */
-export const HEADER_BYTES = THREAD_LINES + MAXIMUM_THREADS * THREAD_LINE_BYTES
+export const HEADER_BYTES = THREAD_LINES + MAX_THREADS * THREAD_LINE_BYTES
 
 // A layer's record: addresses and float32 scales.
 export const LAYER_MLGRU_NORM = 0

@@ -1,6 +1,6 @@
 /** Reads memory and does nothing else: the limit that decode is measured against. */
 import { COMMAND_ADDRESS, COMMAND_BYTES, COMMAND_COUNT } from './memory-layout'
-import { privateBuffer } from './step'
+import { privateBuffer } from './share'
 import { shareStart } from './work-split'
 
 /** Runs COMMAND_READ_MEMORY: the thread's share of the range, as four far-apart streams, several times over. */
@@ -26,22 +26,10 @@ function readStreams(p0: usize, bytes: usize): u64 {
     let c = i32x4.splat(0)
     let d = i32x4.splat(0)
     for (; p0 < end; p0 += 64) {
-      a = v128.xor(
-        v128.xor(a, v128.load(p0)),
-        v128.xor(v128.load(p0, 16), v128.xor(v128.load(p0, 32), v128.load(p0, 48))),
-      )
-      b = v128.xor(
-        v128.xor(b, v128.load(p1)),
-        v128.xor(v128.load(p1, 16), v128.xor(v128.load(p1, 32), v128.load(p1, 48))),
-      )
-      c = v128.xor(
-        v128.xor(c, v128.load(p2)),
-        v128.xor(v128.load(p2, 16), v128.xor(v128.load(p2, 32), v128.load(p2, 48))),
-      )
-      d = v128.xor(
-        v128.xor(d, v128.load(p3)),
-        v128.xor(v128.load(p3, 16), v128.xor(v128.load(p3, 32), v128.load(p3, 48))),
-      )
+      a = xorLine(a, p0)
+      b = xorLine(b, p1)
+      c = xorLine(c, p2)
+      d = xorLine(d, p3)
       p1 += 64
       p2 += 64
       p3 += 64
@@ -57,4 +45,10 @@ function readStreams(p0: usize, bytes: usize): u64 {
     p3 += 8
   }
   return sum
+}
+
+/** With the 64 bytes at p. */
+function xorLine(sum: v128, p: usize): v128 {
+  const first = v128.xor(sum, v128.load(p))
+  return v128.xor(first, v128.xor(v128.load(p, 16), v128.xor(v128.load(p, 32), v128.load(p, 48))))
 }

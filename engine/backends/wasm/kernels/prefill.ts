@@ -6,286 +6,212 @@
  */
 import { barrier } from './barrier'
 import { gemm } from './bitlinear-gemm'
+import { quantizeInput, quantizeNormalized } from './bitlinear-input'
 import { addDequantized, dequantize, dequantizeFactor } from './dequantize'
 import { embeddingRow } from './embedding'
 import { glu } from './glu'
-import {
-  COMMAND_COUNT,
-  COMMAND_LOGITS,
-  LAYER_DOWN_IN_NORM,
-  LAYER_DOWN_SCALE,
-  LAYER_DOWN_WEIGHT,
-  LAYER_F_IN_NORM,
-  LAYER_F_SCALE,
-  LAYER_F_WEIGHT,
-  LAYER_G_IN_NORM,
-  LAYER_G_SCALE,
-  LAYER_G_WEIGHT,
-  LAYER_GATE_UP_IN_NORM,
-  LAYER_GATE_UP_SCALE,
-  LAYER_GATE_WEIGHT,
-  LAYER_GLU_NORM,
-  LAYER_I_IN_NORM,
-  LAYER_I_SCALE,
-  LAYER_I_WEIGHT,
-  LAYER_LOWER_BOUND,
-  LAYER_MLGRU_NORM,
-  LAYER_O_IN_NORM,
-  LAYER_O_SCALE,
-  LAYER_O_WEIGHT,
-  LAYER_OUT_NORM,
-  LAYER_RECORD_BYTES,
-  LAYER_UP_WEIGHT,
-  LOGITS_ALL,
-  LOGITS_LAST,
-  MODEL_EMBEDDING,
-  MODEL_EMBEDDING_ROW_BYTES,
-  MODEL_EMBEDDING_TYPE,
-  MODEL_EPSILON,
-  MODEL_HIDDEN,
-  MODEL_INTERMEDIATE,
-  MODEL_LAYER_RECORDS,
-  MODEL_LAYERS,
-  MODEL_OUTPUT_IN_NORM,
-  MODEL_OUTPUT_NORM,
-  MODEL_OUTPUT_SCALE,
-  MODEL_OUTPUT_WEIGHT,
-  MODEL_STATE_WIDTH,
-  MODEL_VOCABULARY,
-  PRIVATE_NORMALISED,
-  PRIVATE_SCALED,
-  SCRATCH_F,
-  SCRATCH_G,
-  SCRATCH_GATE,
-  SCRATCH_HIDDEN,
-  SCRATCH_I,
-  SCRATCH_LOGITS,
-  SCRATCH_PROJECTED,
-  SCRATCH_Q_ROW_BYTES,
-  SCRATCH_Q0,
-  SCRATCH_Q1,
-  SCRATCH_Q2,
-  SCRATCH_QMETA0,
-  SCRATCH_QMETA1,
-  SCRATCH_QMETA2,
-  SCRATCH_TOKEN_IDS,
-  SCRATCH_TOKEN_STATES,
-  SCRATCH_UP,
-} from './memory-layout'
+import * as layout from './memory-layout'
 import { mlgru, mlgruOutput, sigmoidRange } from './mlgru'
 import { rmsNorm, sumOfSquares } from './rms-norm'
-import { head, privateBuffer, quantizeInput, quantizeNormalized } from './step'
-import { rowBlocks, rowEnd, shareStart } from './work-split'
+import * as share from './share'
+import { head } from './step'
+import { rowBlocks, shareStart } from './work-split'
 
+let tokens = 0
+/** The thread's: whatever needs whole rows. */
+let tokenFirst = 0
+let tokenLast = 0
+/** Bytes of a token's row: of the residual; of i, f, g; of gate and up; of int8 inputs. */
+let hiddenRow: usize = 0
+let stateRow: usize = 0
+let gateRow: usize = 0
+let qRow: usize = 0
 /** Bytes of a float row padded to whole blocks of 16 values. */
 function rowBytes(values: i32): usize {
   return (<usize>rowBlocks(values)) << 6
 }
 
+function takeTokens(thread: i32, threads: i32): void {
+  tokens = load<i32>(layout.COMMAND_COUNT)
+  tokenFirst = shareStart(tokens, thread, threads)
+  tokenLast = shareStart(tokens, thread + 1, threads)
+  hiddenRow = rowBytes(share.hiddenSize)
+  stateRow = rowBytes(share.stateWidth)
+  gateRow = rowBytes(share.intermediate)
+  qRow = load<usize>(layout.SCRATCH_Q_ROW_BYTES)
+  share.takeSharedInputs()
+}
+
 /** Runs COMMAND_PREFILL. */
 export function prefill(thread: i32, threads: i32): void {
-  const tokens = load<i32>(COMMAND_COUNT)
-  const hiddenSize = load<i32>(MODEL_HIDDEN)
-  const stateWidth = load<i32>(MODEL_STATE_WIDTH)
-  const intermediate = load<i32>(MODEL_INTERMEDIATE)
-  const epsilon = load<f64>(MODEL_EPSILON)
-  const hiddenGroups = (hiddenSize + 3) >> 2
-  const hiddenRow = rowBytes(hiddenSize)
-  const stateRow = rowBytes(stateWidth)
-  const gateRow = rowBytes(intermediate)
-
-  const x = load<usize>(SCRATCH_HIDDEN)
-  const i = load<usize>(SCRATCH_I)
-  const f = load<usize>(SCRATCH_F)
-  const g = load<usize>(SCRATCH_G)
-  const gate = load<usize>(SCRATCH_GATE)
-  const up = load<usize>(SCRATCH_UP)
-  const projected = load<usize>(SCRATCH_PROJECTED)
-  const qRow = load<usize>(SCRATCH_Q_ROW_BYTES)
-  const q0 = load<usize>(SCRATCH_Q0)
-  const q1 = load<usize>(SCRATCH_Q1)
-  const q2 = load<usize>(SCRATCH_Q2)
-  const meta0 = load<usize>(SCRATCH_QMETA0)
-  const meta1 = load<usize>(SCRATCH_QMETA1)
-  const meta2 = load<usize>(SCRATCH_QMETA2)
-  const normalised = privateBuffer(thread, PRIVATE_NORMALISED)
-  const scaled = privateBuffer(thread, PRIVATE_SCALED)
-
-  const tokenFirst = shareStart(tokens, thread, threads)
-  const tokenLast = shareStart(tokens, thread + 1, threads)
-  const stateBlocks = rowBlocks(stateWidth)
-  const stateFirst = shareStart(stateBlocks, thread, threads)
-  const stateLast = shareStart(stateBlocks, thread + 1, threads)
-  const channelFirst = stateFirst << 4
-  const channelLast = rowEnd(stateLast, stateWidth)
-  const hiddenBlocks = rowBlocks(hiddenSize)
-  const hiddenFirst = shareStart(hiddenBlocks, thread, threads)
-  const hiddenLast = shareStart(hiddenBlocks, thread + 1, threads)
-  const gateBlocks = rowBlocks(intermediate)
-  const gateFirst = shareStart(gateBlocks, thread, threads)
-  const gateLast = shareStart(gateBlocks, thread + 1, threads)
-
+  share.take(thread, threads)
+  takeTokens(thread, threads)
   // The tokens of a thread are its own until the first barrier: their embedding needs none.
   for (let t = tokenFirst; t < tokenLast; t++) {
-    const token = load<usize>(load<usize>(SCRATCH_TOKEN_IDS) + ((<usize>t) << 2))
-    const row = load<usize>(MODEL_EMBEDDING) + token * load<usize>(MODEL_EMBEDDING_ROW_BYTES)
-    embeddingRow(row, load<i32>(MODEL_EMBEDDING_TYPE), hiddenSize, x + <usize>t * hiddenRow)
+    const token = load<usize>(load<usize>(layout.SCRATCH_TOKEN_IDS) + ((<usize>t) << 2))
+    const row = load<usize>(layout.MODEL_EMBEDDING) + token * load<usize>(layout.MODEL_EMBEDDING_ROW_BYTES)
+    embeddingRow(row, load<i32>(layout.MODEL_EMBEDDING_TYPE), share.hiddenSize, share.x + <usize>t * hiddenRow)
   }
 
-  const states = load<usize>(SCRATCH_TOKEN_STATES)
-  let layer = load<usize>(MODEL_LAYER_RECORDS)
+  let layer = load<usize>(layout.MODEL_LAYER_RECORDS)
   let layerState: usize = 0
-  for (let l = load<i32>(MODEL_LAYERS); l > 0; l--) {
-    for (let t = tokenFirst; t < tokenLast; t++) {
-      const at = <usize>t
-      const to = at * qRow
-      const record = at << 3
-      const norm = load<usize>(layer, LAYER_MLGRU_NORM)
-      const sum = rmsNorm(x + at * hiddenRow, hiddenSize, norm, epsilon, normalised)
-      const iNorm = load<usize>(layer, LAYER_I_IN_NORM)
-      const fNorm = load<usize>(layer, LAYER_F_IN_NORM)
-      const gNorm = load<usize>(layer, LAYER_G_IN_NORM)
-      quantizeInput(normalised, hiddenSize, sum, iNorm, normalised, scaled, q0 + to, meta0 + record)
-      quantizeNormalized(normalised, hiddenSize, fNorm, scaled, q1 + to, meta1 + record)
-      quantizeNormalized(normalised, hiddenSize, gNorm, scaled, q2 + to, meta2 + record)
-    }
+  for (let l = load<i32>(layout.MODEL_LAYERS); l > 0; l--) {
+    mlgruInputs(layer)
     barrier()
-
-    gemm(load<usize>(layer, LAYER_I_WEIGHT), hiddenGroups, stateFirst, stateLast, tokens, q0, qRow, meta0, i, stateRow)
-    gemm(load<usize>(layer, LAYER_F_WEIGHT), hiddenGroups, stateFirst, stateLast, tokens, q1, qRow, meta1, f, stateRow)
-    gemm(load<usize>(layer, LAYER_G_WEIGHT), hiddenGroups, stateFirst, stateLast, tokens, q2, qRow, meta2, g, stateRow)
-    for (let t = 0; t < tokens; t++) {
-      const at = <usize>t
-      const iRow = i + at * stateRow
-      const fRow = f + at * stateRow
-      const iFactor = dequantizeFactor(load<f32>(layer, LAYER_I_SCALE), meta0 + (at << 3))
-      const fFactor = dequantizeFactor(load<f32>(layer, LAYER_F_SCALE), meta1 + (at << 3))
-      const gFactor = dequantizeFactor(load<f32>(layer, LAYER_G_SCALE), meta2 + (at << 3))
-      dequantize(iRow, channelFirst, channelLast, iFactor)
-      dequantize(fRow, channelFirst, channelLast, fFactor)
-      dequantize(g + at * stateRow, channelFirst, channelLast, gFactor)
-      const state = load<usize>(states + (at << 2)) + layerState
-      mlgru(iRow, fRow, load<usize>(layer, LAYER_LOWER_BOUND), state, iRow, channelFirst, channelLast)
-      sigmoidRange(iRow, fRow, channelFirst, channelLast)
-    }
+    mlgruRows(layer, layerState)
     barrier()
-
-    for (let t = tokenFirst; t < tokenLast; t++) {
-      const at = <usize>t
-      const row = at * stateRow
-      const outNorm = load<usize>(layer, LAYER_OUT_NORM)
-      const sum = mlgruOutput(g + row, i + row, f + row, stateWidth, outNorm, epsilon, normalised)
-      const inNorm = load<usize>(layer, LAYER_O_IN_NORM)
-      quantizeInput(normalised, stateWidth, sum, inNorm, normalised, scaled, q0 + at * qRow, meta0 + (at << 3))
-    }
+    mlgruOutputs(layer)
     barrier()
-
-    gemm(
-      load<usize>(layer, LAYER_O_WEIGHT),
-      (stateWidth + 3) >> 2,
-      hiddenFirst,
-      hiddenLast,
-      tokens,
-      q0,
-      qRow,
-      meta0,
-      projected,
-      hiddenRow,
+    addProducts(load<usize>(layer, layout.LAYER_O_WEIGHT), share.stateWidth, load<f32>(layer, layout.LAYER_O_SCALE))
+    barrier()
+    normInputs(load<usize>(layer, layout.LAYER_GLU_NORM), load<usize>(layer, layout.LAYER_GATE_UP_IN_NORM))
+    barrier()
+    gluRows(layer)
+    barrier()
+    gluDownInputs(layer)
+    barrier()
+    addProducts(
+      load<usize>(layer, layout.LAYER_DOWN_WEIGHT),
+      share.intermediate,
+      load<f32>(layer, layout.LAYER_DOWN_SCALE),
     )
-    addProjected(x, projected, hiddenRow, tokens, hiddenFirst, hiddenLast, load<f32>(layer, LAYER_O_SCALE), meta0)
     barrier()
-
-    for (let t = tokenFirst; t < tokenLast; t++) {
-      const at = <usize>t
-      const norm = load<usize>(layer, LAYER_GLU_NORM)
-      const sum = rmsNorm(x + at * hiddenRow, hiddenSize, norm, epsilon, normalised)
-      const inNorm = load<usize>(layer, LAYER_GATE_UP_IN_NORM)
-      quantizeInput(normalised, hiddenSize, sum, inNorm, normalised, scaled, q0 + at * qRow, meta0 + (at << 3))
-    }
-    barrier()
-
-    const gateWeight = load<usize>(layer, LAYER_GATE_WEIGHT)
-    const upWeight = load<usize>(layer, LAYER_UP_WEIGHT)
-    gemm(gateWeight, hiddenGroups, gateFirst, gateLast, tokens, q0, qRow, meta0, gate, gateRow)
-    gemm(upWeight, hiddenGroups, gateFirst, gateLast, tokens, q0, qRow, meta0, up, gateRow)
-    for (let t = 0; t < tokens; t++) {
-      const row = <usize>t * gateRow
-      const first = gateFirst << 4
-      const last = rowEnd(gateLast, intermediate)
-      const factor = dequantizeFactor(load<f32>(layer, LAYER_GATE_UP_SCALE), meta0 + ((<usize>t) << 3))
-      dequantize(gate + row, first, last, factor)
-      dequantize(up + row, first, last, factor)
-      glu(gate + row, up + row, first, last)
-    }
-    barrier()
-
-    for (let t = tokenFirst; t < tokenLast; t++) {
-      const at = <usize>t
-      const inNorm = load<usize>(layer, LAYER_DOWN_IN_NORM)
-      const gateInput = gate + at * gateRow
-      const sum = sumOfSquares(gateInput, intermediate)
-      quantizeInput(gateInput, intermediate, sum, inNorm, normalised, scaled, q0 + at * qRow, meta0 + (at << 3))
-    }
-    barrier()
-
-    gemm(
-      load<usize>(layer, LAYER_DOWN_WEIGHT),
-      (intermediate + 3) >> 2,
-      hiddenFirst,
-      hiddenLast,
-      tokens,
-      q0,
-      qRow,
-      meta0,
-      projected,
-      hiddenRow,
-    )
-    addProjected(x, projected, hiddenRow, tokens, hiddenFirst, hiddenLast, load<f32>(layer, LAYER_DOWN_SCALE), meta0)
-    barrier()
-
-    layer += LAYER_RECORD_BYTES
-    layerState += (<usize>stateWidth) << 2
+    layer += layout.LAYER_RECORD_BYTES
+    layerState += (<usize>share.stateWidth) << 2
   }
 
-  const wanted = load<i32>(COMMAND_LOGITS)
-  const logits = load<usize>(SCRATCH_LOGITS)
-  if (wanted === LOGITS_LAST) {
-    head(x + <usize>(tokens - 1) * hiddenRow, logits, thread, threads)
-  } else if (wanted === LOGITS_ALL) {
-    const vocabulary = load<i32>(MODEL_VOCABULARY)
-    const logitsRow = rowBytes(vocabulary)
-    const blocks = rowBlocks(vocabulary)
-    const first = shareStart(blocks, thread, threads)
-    const last = shareStart(blocks, thread + 1, threads)
-    for (let t = tokenFirst; t < tokenLast; t++) {
-      const at = <usize>t
-      const norm = load<usize>(MODEL_OUTPUT_NORM)
-      const sum = rmsNorm(x + at * hiddenRow, hiddenSize, norm, epsilon, normalised)
-      const inNorm = load<usize>(MODEL_OUTPUT_IN_NORM)
-      quantizeInput(normalised, hiddenSize, sum, inNorm, normalised, scaled, q0 + at * qRow, meta0 + (at << 3))
-    }
-    barrier()
-    gemm(load<usize>(MODEL_OUTPUT_WEIGHT), hiddenGroups, first, last, tokens, q0, qRow, meta0, logits, logitsRow)
-    for (let t = 0; t < tokens; t++) {
-      const factor = dequantizeFactor(load<f32>(MODEL_OUTPUT_SCALE), meta0 + ((<usize>t) << 3))
-      dequantize(logits + <usize>t * logitsRow, first << 4, rowEnd(last, vocabulary), factor)
-    }
+  const wanted = load<i32>(layout.COMMAND_LOGITS)
+  if (wanted === layout.LOGITS_LAST) head(share.x + <usize>(tokens - 1) * hiddenRow, share.logits, thread)
+  else if (wanted === layout.LOGITS_ALL) allLogits()
+}
+
+/** int8 inputs of i, f and g, which share the norm and its root. */
+function mlgruInputs(layer: usize): void {
+  const n = share.hiddenSize
+  const normalised = share.normalised
+  const scaled = share.scaled
+  const norm = load<usize>(layer, layout.LAYER_MLGRU_NORM)
+  const iNorm = load<usize>(layer, layout.LAYER_I_IN_NORM)
+  const fNorm = load<usize>(layer, layout.LAYER_F_IN_NORM)
+  const gNorm = load<usize>(layer, layout.LAYER_G_IN_NORM)
+  for (let t = tokenFirst; t < tokenLast; t++) {
+    const to = <usize>t * qRow
+    const record = (<usize>t) << 3
+    const sum = rmsNorm(share.x + <usize>t * hiddenRow, n, norm, share.epsilon, normalised)
+    quantizeInput(normalised, n, sum, iNorm, normalised, scaled, share.q0 + to, share.meta0 + record)
+    quantizeNormalized(normalised, n, fNorm, scaled, share.q1 + to, share.meta1 + record)
+    quantizeNormalized(normalised, n, gNorm, scaled, share.q2 + to, share.meta2 + record)
   }
 }
 
-/** x += projected * factor for every token, rows of blocks first..last-1. */
-function addProjected(
-  x: usize,
-  projected: usize,
-  row: usize,
-  tokens: i32,
+/** i, f, g and the recurrence, by channel. h replaces i, sigmoid(h) replaces f. */
+function mlgruRows(layer: usize, layerState: usize): void {
+  const n = share.hiddenSize
+  const first = share.stateFirst
+  const last = share.stateLast
+  products(load<usize>(layer, layout.LAYER_I_WEIGHT), n, first, last, share.q0, share.meta0, share.i, stateRow)
+  products(load<usize>(layer, layout.LAYER_F_WEIGHT), n, first, last, share.q1, share.meta1, share.f, stateRow)
+  products(load<usize>(layer, layout.LAYER_G_WEIGHT), n, first, last, share.q2, share.meta2, share.g, stateRow)
+  const states = load<usize>(layout.SCRATCH_TOKEN_STATES)
+  const lowerBound = load<usize>(layer, layout.LAYER_LOWER_BOUND)
+  const from = share.channelFirst
+  const to = share.channelLast
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    const i = share.i + t * stateRow
+    const f = share.f + t * stateRow
+    const record = t << 3
+    dequantize(i, from, to, dequantizeFactor(load<f32>(layer, layout.LAYER_I_SCALE), share.meta0 + record))
+    dequantize(f, from, to, dequantizeFactor(load<f32>(layer, layout.LAYER_F_SCALE), share.meta1 + record))
+    const gFactor = dequantizeFactor(load<f32>(layer, layout.LAYER_G_SCALE), share.meta2 + record)
+    dequantize(share.g + t * stateRow, from, to, gFactor)
+    mlgru(i, f, lowerBound, load<usize>(states + (t << 2)) + layerState, i, from, to)
+    sigmoidRange(i, f, from, to)
+  }
+}
+
+/** What the states show, as the inputs of o. */
+function mlgruOutputs(layer: usize): void {
+  const n = share.stateWidth
+  const outNorm = load<usize>(layer, layout.LAYER_OUT_NORM)
+  for (let t = tokenFirst; t < tokenLast; t++) {
+    const row = <usize>t * stateRow
+    const sum = mlgruOutput(share.g + row, share.i + row, share.f + row, n, outNorm, share.epsilon, share.normalised)
+    quantizeToken(t, share.normalised, n, sum, load<usize>(layer, layout.LAYER_O_IN_NORM))
+  }
+}
+
+/** silu(gate) up, which replaces gate. */
+function gluRows(layer: usize): void {
+  const n = share.hiddenSize
+  const first = share.gateFirst
+  const last = share.gateLast
+  products(load<usize>(layer, layout.LAYER_GATE_WEIGHT), n, first, last, share.q0, share.meta0, share.gate, gateRow)
+  products(load<usize>(layer, layout.LAYER_UP_WEIGHT), n, first, last, share.q0, share.meta0, share.up, gateRow)
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    const gate = share.gate + t * gateRow
+    const up = share.up + t * gateRow
+    const factor = dequantizeFactor(load<f32>(layer, layout.LAYER_GATE_UP_SCALE), share.meta0 + (t << 3))
+    dequantize(gate, share.gateRowFirst, share.gateRowLast, factor)
+    dequantize(up, share.gateRowFirst, share.gateRowLast, factor)
+    glu(gate, up, share.gateRowFirst, share.gateRowLast)
+  }
+}
+
+function gluDownInputs(layer: usize): void {
+  const n = share.intermediate
+  for (let t = tokenFirst; t < tokenLast; t++) {
+    const gate = share.gate + <usize>t * gateRow
+    quantizeToken(t, gate, n, sumOfSquares(gate, n), load<usize>(layer, layout.LAYER_DOWN_IN_NORM))
+  }
+}
+
+/** The residual through a norm, as the inputs of one matrix. */
+function normInputs(norm: usize, inNorm: usize): void {
+  const n = share.hiddenSize
+  for (let t = tokenFirst; t < tokenLast; t++) {
+    const sum = rmsNorm(share.x + <usize>t * hiddenRow, n, norm, share.epsilon, share.normalised)
+    quantizeToken(t, share.normalised, n, sum, inNorm)
+  }
+}
+
+function allLogits(): void {
+  normInputs(load<usize>(layout.MODEL_OUTPUT_NORM), load<usize>(layout.MODEL_OUTPUT_IN_NORM))
+  barrier()
+  const row = rowBytes(share.vocabulary)
+  const weight = load<usize>(layout.MODEL_OUTPUT_WEIGHT)
+  products(weight, share.hiddenSize, share.logitsFirst, share.logitsLast, share.q0, share.meta0, share.logits, row)
+  for (let t: usize = 0; t < <usize>tokens; t++) {
+    const factor = dequantizeFactor(load<f32>(layout.MODEL_OUTPUT_SCALE), share.meta0 + (t << 3))
+    dequantize(share.logits + t * row, share.logitsRowFirst, share.logitsRowLast, factor)
+  }
+}
+
+/** x f32 [n], whose sum of squares is known, as a token's input of one matrix. */
+function quantizeToken(t: i32, x: usize, n: i32, sum: f64, inNorm: usize): void {
+  const meta = share.meta0 + ((<usize>t) << 3)
+  quantizeInput(x, n, sum, inNorm, share.normalised, share.scaled, share.q0 + <usize>t * qRow, meta)
+}
+
+/** Blocks first..last-1 of a matrix with n inputs, for all tokens. */
+function products(
+  weight: usize,
+  n: i32,
   first: i32,
   last: i32,
-  scale: f32,
+  q: usize,
   meta: usize,
+  out: usize,
+  outRow: usize,
 ): void {
-  const end = rowEnd(last, load<i32>(MODEL_HIDDEN))
+  gemm(weight, (n + 3) >> 2, first, last, tokens, q, qRow, meta, out, outRow)
+}
+
+/** x += the thread's rows of a matrix with n inputs, for all tokens. */
+function addProducts(weight: usize, n: i32, scale: f32): void {
+  products(weight, n, share.hiddenFirst, share.hiddenLast, share.q0, share.meta0, share.projected, hiddenRow)
   for (let t: usize = 0; t < <usize>tokens; t++) {
-    addDequantized(x + t * row, projected + t * row, first << 4, end, dequantizeFactor(scale, meta + (t << 3)))
+    const factor = dequantizeFactor(scale, share.meta0 + (t << 3))
+    const row = t * hiddenRow
+    addDequantized(share.x + row, share.projected + row, share.hiddenRowFirst, share.hiddenRowLast, factor)
   }
 }

@@ -4,234 +4,144 @@
  * rows of gate and up in pairs. Norms and quantisations of shared vectors are cheap and done by every thread for itself,
  * in private memory; so a layer needs four barriers.
  */
-import { ABSMAX_FLOOR, quantize } from './absmax-quantize'
 import { barrier } from './barrier'
 import { gemv } from './bitlinear-gemv'
+import { quantizeInput, quantizeNormalized } from './bitlinear-input'
 import { addDequantized, dequantize, dequantizeFactor } from './dequantize'
 import { embeddingRow } from './embedding'
 import { glu } from './glu'
-import {
-  COMMAND_COUNT,
-  COMMAND_STATE,
-  LAYER_DOWN_IN_NORM,
-  LAYER_DOWN_SCALE,
-  LAYER_DOWN_WEIGHT,
-  LAYER_F_IN_NORM,
-  LAYER_F_SCALE,
-  LAYER_F_WEIGHT,
-  LAYER_G_IN_NORM,
-  LAYER_G_SCALE,
-  LAYER_G_WEIGHT,
-  LAYER_GATE_UP_IN_NORM,
-  LAYER_GATE_UP_SCALE,
-  LAYER_GATE_WEIGHT,
-  LAYER_GLU_NORM,
-  LAYER_I_IN_NORM,
-  LAYER_I_SCALE,
-  LAYER_I_WEIGHT,
-  LAYER_LOWER_BOUND,
-  LAYER_MLGRU_NORM,
-  LAYER_O_IN_NORM,
-  LAYER_O_SCALE,
-  LAYER_O_WEIGHT,
-  LAYER_OUT_NORM,
-  LAYER_RECORD_BYTES,
-  LAYER_UP_WEIGHT,
-  MODEL_EMBEDDING,
-  MODEL_EMBEDDING_ROW_BYTES,
-  MODEL_EMBEDDING_TYPE,
-  MODEL_EPSILON,
-  MODEL_HIDDEN,
-  MODEL_INTERMEDIATE,
-  MODEL_LAYER_RECORDS,
-  MODEL_LAYERS,
-  MODEL_OUTPUT_IN_NORM,
-  MODEL_OUTPUT_NORM,
-  MODEL_OUTPUT_SCALE,
-  MODEL_OUTPUT_WEIGHT,
-  MODEL_STATE_WIDTH,
-  MODEL_VOCABULARY,
-  PRIVATE_META,
-  PRIVATE_NORMALISED,
-  PRIVATE_Q0,
-  PRIVATE_Q1,
-  PRIVATE_Q2,
-  PRIVATE_SCALED,
-  SCRATCH_F,
-  SCRATCH_G,
-  SCRATCH_GATE,
-  SCRATCH_HIDDEN,
-  SCRATCH_I,
-  SCRATCH_LOGITS,
-  SCRATCH_PRIVATE,
-  SCRATCH_PRIVATE_BYTES,
-  SCRATCH_PROJECTED,
-  SCRATCH_Q_ROW_BYTES,
-  SCRATCH_UP,
-} from './memory-layout'
+import * as layout from './memory-layout'
 import { mlgru, mlgruOutput, sigmoidRange } from './mlgru'
-import { divideRow, rmsNorm, rootMeanSquare, sumOfSquares, weightRow } from './rms-norm'
-import { rowBlocks, rowEnd, shareStart } from './work-split'
-
-/** BitLinear's own RMSNorm epsilon: not the model's. */
-export const BITLINEAR_EPSILON: f64 = 1e-6
-
-/** A thread's private buffers. */
-export function privateBuffer(thread: i32, offset: i32): usize {
-  return (
-    load<usize>(SCRATCH_PRIVATE) +
-    <usize>thread * load<usize>(SCRATCH_PRIVATE_BYTES) +
-    <usize>offset * load<usize>(SCRATCH_Q_ROW_BYTES)
-  )
-}
-
-/**
- * A BitLinear's input f32 [n], whose sum of squares is known, normalised by the BitLinear's own norm and quantised.
- * `divided` (which may be x) and `scaled` are scratch f32 [n].
- */
-export function quantizeInput(
-  x: usize,
-  n: i32,
-  sum: f64,
-  inNorm: usize,
-  divided: usize,
-  scaled: usize,
-  q: usize,
-  meta: usize,
-): void {
-  divideRow(x, n, rootMeanSquare(sum, n, BITLINEAR_EPSILON), divided)
-  quantizeNormalized(divided, n, inNorm, scaled, q, meta)
-}
-
-/** The same for an input that is already divided by its root mean square: i, f and g share theirs. */
-export function quantizeNormalized(x: usize, n: i32, inNorm: usize, scaled: usize, q: usize, meta: usize): void {
-  quantize(scaled, n, weightRow(x, n, inNorm, scaled, ABSMAX_FLOOR), q, meta)
-}
+import { rmsNorm, sumOfSquares } from './rms-norm'
+import * as share from './share'
 
 /** Runs COMMAND_DECODE. */
 export function decode(thread: i32, threads: i32): void {
-  const hiddenSize = load<i32>(MODEL_HIDDEN)
-  const stateWidth = load<i32>(MODEL_STATE_WIDTH)
-  const intermediate = load<i32>(MODEL_INTERMEDIATE)
-  const epsilon = load<f64>(MODEL_EPSILON)
-  const hiddenGroups = (hiddenSize + 3) >> 2
-
-  const x = load<usize>(SCRATCH_HIDDEN)
-  const i = load<usize>(SCRATCH_I)
-  const f = load<usize>(SCRATCH_F)
-  const g = load<usize>(SCRATCH_G)
-  const gate = load<usize>(SCRATCH_GATE)
-  const up = load<usize>(SCRATCH_UP)
-  const projected = load<usize>(SCRATCH_PROJECTED)
-  const normalised = privateBuffer(thread, PRIVATE_NORMALISED)
-  const scaled = privateBuffer(thread, PRIVATE_SCALED)
-  const q0 = privateBuffer(thread, PRIVATE_Q0)
-  const q1 = privateBuffer(thread, PRIVATE_Q1)
-  const q2 = privateBuffer(thread, PRIVATE_Q2)
-  const meta0 = privateBuffer(thread, PRIVATE_META)
-  const meta1 = meta0 + 8
-  const meta2 = meta0 + 16
-
-  const stateBlocks = rowBlocks(stateWidth)
-  const stateFirst = shareStart(stateBlocks, thread, threads)
-  const stateLast = shareStart(stateBlocks, thread + 1, threads)
-  const hiddenBlocks = rowBlocks(hiddenSize)
-  const hiddenFirst = shareStart(hiddenBlocks, thread, threads)
-  const hiddenLast = shareStart(hiddenBlocks, thread + 1, threads)
-  const gateBlocks = rowBlocks(intermediate)
-  const gateFirst = shareStart(gateBlocks, thread, threads)
-  const gateLast = shareStart(gateBlocks, thread + 1, threads)
-
+  share.take(thread, threads)
+  share.takePrivateInputs(thread)
   if (thread === 0) {
-    const row = load<usize>(MODEL_EMBEDDING) + <usize>load<i32>(COMMAND_COUNT) * load<usize>(MODEL_EMBEDDING_ROW_BYTES)
-    embeddingRow(row, load<i32>(MODEL_EMBEDDING_TYPE), hiddenSize, x)
+    const token = <usize>load<i32>(layout.COMMAND_COUNT)
+    const row = load<usize>(layout.MODEL_EMBEDDING) + token * load<usize>(layout.MODEL_EMBEDDING_ROW_BYTES)
+    embeddingRow(row, load<i32>(layout.MODEL_EMBEDDING_TYPE), share.hiddenSize, share.x)
   }
   barrier()
 
-  let layer = load<usize>(MODEL_LAYER_RECORDS)
-  let state = load<usize>(COMMAND_STATE)
-  for (let l = load<i32>(MODEL_LAYERS); l > 0; l--) {
-    // i, f, g and the recurrence, by channel. h replaces i, sigmoid(h) replaces f.
-    let sum = rmsNorm(x, hiddenSize, load<usize>(layer, LAYER_MLGRU_NORM), epsilon, normalised)
-    quantizeInput(normalised, hiddenSize, sum, load<usize>(layer, LAYER_I_IN_NORM), normalised, scaled, q0, meta0)
-    quantizeNormalized(normalised, hiddenSize, load<usize>(layer, LAYER_F_IN_NORM), scaled, q1, meta1)
-    quantizeNormalized(normalised, hiddenSize, load<usize>(layer, LAYER_G_IN_NORM), scaled, q2, meta2)
-    gemv(load<usize>(layer, LAYER_I_WEIGHT), q0, hiddenGroups, load<i32>(meta0, 4), stateFirst, stateLast, i)
-    gemv(load<usize>(layer, LAYER_F_WEIGHT), q1, hiddenGroups, load<i32>(meta1, 4), stateFirst, stateLast, f)
-    gemv(load<usize>(layer, LAYER_G_WEIGHT), q2, hiddenGroups, load<i32>(meta2, 4), stateFirst, stateLast, g)
-    const channelFirst = stateFirst << 4
-    const channelLast = rowEnd(stateLast, stateWidth)
-    dequantize(i, channelFirst, channelLast, dequantizeFactor(load<f32>(layer, LAYER_I_SCALE), meta0))
-    dequantize(f, channelFirst, channelLast, dequantizeFactor(load<f32>(layer, LAYER_F_SCALE), meta1))
-    dequantize(g, channelFirst, channelLast, dequantizeFactor(load<f32>(layer, LAYER_G_SCALE), meta2))
-    mlgru(i, f, load<usize>(layer, LAYER_LOWER_BOUND), state, i, channelFirst, channelLast)
-    sigmoidRange(i, f, channelFirst, channelLast)
+  let layer = load<usize>(layout.MODEL_LAYER_RECORDS)
+  let state = load<usize>(layout.COMMAND_STATE)
+  for (let l = load<i32>(layout.MODEL_LAYERS); l > 0; l--) {
+    mlgruRows(layer, state)
     barrier()
-
-    sum = mlgruOutput(g, i, f, stateWidth, load<usize>(layer, LAYER_OUT_NORM), epsilon, normalised)
-    quantizeInput(normalised, stateWidth, sum, load<usize>(layer, LAYER_O_IN_NORM), normalised, scaled, q0, meta0)
-    gemv(
-      load<usize>(layer, LAYER_O_WEIGHT),
-      q0,
-      (stateWidth + 3) >> 2,
-      load<i32>(meta0, 4),
-      hiddenFirst,
-      hiddenLast,
-      projected,
-    )
-    const oFactor = dequantizeFactor(load<f32>(layer, LAYER_O_SCALE), meta0)
-    addDequantized(x, projected, hiddenFirst << 4, rowEnd(hiddenLast, hiddenSize), oFactor)
+    mlgruOutputRows(layer)
     barrier()
-
-    sum = rmsNorm(x, hiddenSize, load<usize>(layer, LAYER_GLU_NORM), epsilon, normalised)
-    quantizeInput(normalised, hiddenSize, sum, load<usize>(layer, LAYER_GATE_UP_IN_NORM), normalised, scaled, q0, meta0)
-    const gateSum = load<i32>(meta0, 4)
-    gemv(load<usize>(layer, LAYER_GATE_WEIGHT), q0, hiddenGroups, gateSum, gateFirst, gateLast, gate)
-    gemv(load<usize>(layer, LAYER_UP_WEIGHT), q0, hiddenGroups, gateSum, gateFirst, gateLast, up)
-    const gateFactor = dequantizeFactor(load<f32>(layer, LAYER_GATE_UP_SCALE), meta0)
-    const rowFirst = gateFirst << 4
-    const rowLast = rowEnd(gateLast, intermediate)
-    dequantize(gate, rowFirst, rowLast, gateFactor)
-    dequantize(up, rowFirst, rowLast, gateFactor)
-    glu(gate, up, rowFirst, rowLast)
+    gluRows(layer)
     barrier()
-
-    sum = sumOfSquares(gate, intermediate)
-    quantizeInput(gate, intermediate, sum, load<usize>(layer, LAYER_DOWN_IN_NORM), normalised, scaled, q0, meta0)
-    gemv(
-      load<usize>(layer, LAYER_DOWN_WEIGHT),
-      q0,
-      (intermediate + 3) >> 2,
-      load<i32>(meta0, 4),
-      hiddenFirst,
-      hiddenLast,
-      projected,
-    )
-    const downFactor = dequantizeFactor(load<f32>(layer, LAYER_DOWN_SCALE), meta0)
-    addDequantized(x, projected, hiddenFirst << 4, rowEnd(hiddenLast, hiddenSize), downFactor)
+    gluDownRows(layer)
     barrier()
-
-    layer += LAYER_RECORD_BYTES
-    state += (<usize>stateWidth) << 2
+    layer += layout.LAYER_RECORD_BYTES
+    state += (<usize>share.stateWidth) << 2
   }
-  head(x, load<usize>(SCRATCH_LOGITS), thread, threads)
+  headRows(share.x, share.logits)
 }
 
 /** Logits f32 [V] of one hidden state f32 [D], rows split between threads. Not whole before the next barrier. */
-export function head(x: usize, logits: usize, thread: i32, threads: i32): void {
-  const hiddenSize = load<i32>(MODEL_HIDDEN)
-  const vocabulary = load<i32>(MODEL_VOCABULARY)
-  const normalised = privateBuffer(thread, PRIVATE_NORMALISED)
-  const scaled = privateBuffer(thread, PRIVATE_SCALED)
-  const q = privateBuffer(thread, PRIVATE_Q0)
-  const meta = privateBuffer(thread, PRIVATE_META)
-  const blocks = rowBlocks(vocabulary)
-  const first = shareStart(blocks, thread, threads)
-  const last = shareStart(blocks, thread + 1, threads)
+export function head(x: usize, logits: usize, thread: i32): void {
+  share.takePrivateInputs(thread)
+  headRows(x, logits)
+}
 
-  const sum = rmsNorm(x, hiddenSize, load<usize>(MODEL_OUTPUT_NORM), load<f64>(MODEL_EPSILON), normalised)
-  quantizeInput(normalised, hiddenSize, sum, load<usize>(MODEL_OUTPUT_IN_NORM), normalised, scaled, q, meta)
-  gemv(load<usize>(MODEL_OUTPUT_WEIGHT), q, (hiddenSize + 3) >> 2, load<i32>(meta, 4), first, last, logits)
-  const factor = dequantizeFactor(load<f32>(MODEL_OUTPUT_SCALE), meta)
-  dequantize(logits, first << 4, rowEnd(last, vocabulary), factor)
+/** i, f, g and the recurrence, by channel. h replaces i, sigmoid(h) replaces f. */
+function mlgruRows(layer: usize, state: usize): void {
+  const n = share.hiddenSize
+  const normalised = share.normalised
+  const scaled = share.scaled
+  const sum = rmsNorm(share.x, n, load<usize>(layer, layout.LAYER_MLGRU_NORM), share.epsilon, normalised)
+  quantizeInput(
+    normalised,
+    n,
+    sum,
+    load<usize>(layer, layout.LAYER_I_IN_NORM),
+    normalised,
+    scaled,
+    share.q0,
+    share.meta0,
+  )
+  quantizeNormalized(normalised, n, load<usize>(layer, layout.LAYER_F_IN_NORM), scaled, share.q1, share.meta1)
+  quantizeNormalized(normalised, n, load<usize>(layer, layout.LAYER_G_IN_NORM), scaled, share.q2, share.meta2)
+  const first = share.stateFirst
+  const last = share.stateLast
+  product(load<usize>(layer, layout.LAYER_I_WEIGHT), n, share.q0, share.meta0, first, last, share.i)
+  product(load<usize>(layer, layout.LAYER_F_WEIGHT), n, share.q1, share.meta1, first, last, share.f)
+  product(load<usize>(layer, layout.LAYER_G_WEIGHT), n, share.q2, share.meta2, first, last, share.g)
+  const from = share.channelFirst
+  const to = share.channelLast
+  dequantize(share.i, from, to, dequantizeFactor(load<f32>(layer, layout.LAYER_I_SCALE), share.meta0))
+  dequantize(share.f, from, to, dequantizeFactor(load<f32>(layer, layout.LAYER_F_SCALE), share.meta1))
+  dequantize(share.g, from, to, dequantizeFactor(load<f32>(layer, layout.LAYER_G_SCALE), share.meta2))
+  mlgru(share.i, share.f, load<usize>(layer, layout.LAYER_LOWER_BOUND), state, share.i, from, to)
+  sigmoidRange(share.i, share.f, from, to)
+}
+
+/** What the state shows, through o, to the residual. */
+function mlgruOutputRows(layer: usize): void {
+  const n = share.stateWidth
+  const outNorm = load<usize>(layer, layout.LAYER_OUT_NORM)
+  const sum = mlgruOutput(share.g, share.i, share.f, n, outNorm, share.epsilon, share.normalised)
+  quantize(share.normalised, n, sum, load<usize>(layer, layout.LAYER_O_IN_NORM))
+  addProduct(load<usize>(layer, layout.LAYER_O_WEIGHT), n, load<f32>(layer, layout.LAYER_O_SCALE))
+}
+
+/** silu(gate) up, which replaces gate. */
+function gluRows(layer: usize): void {
+  const n = share.hiddenSize
+  const sum = rmsNorm(share.x, n, load<usize>(layer, layout.LAYER_GLU_NORM), share.epsilon, share.normalised)
+  quantize(share.normalised, n, sum, load<usize>(layer, layout.LAYER_GATE_UP_IN_NORM))
+  const first = share.gateFirst
+  const last = share.gateLast
+  product(load<usize>(layer, layout.LAYER_GATE_WEIGHT), n, share.q0, share.meta0, first, last, share.gate)
+  product(load<usize>(layer, layout.LAYER_UP_WEIGHT), n, share.q0, share.meta0, first, last, share.up)
+  const factor = dequantizeFactor(load<f32>(layer, layout.LAYER_GATE_UP_SCALE), share.meta0)
+  dequantize(share.gate, share.gateRowFirst, share.gateRowLast, factor)
+  dequantize(share.up, share.gateRowFirst, share.gateRowLast, factor)
+  glu(share.gate, share.up, share.gateRowFirst, share.gateRowLast)
+}
+
+/** The way back to the residual. */
+function gluDownRows(layer: usize): void {
+  const n = share.intermediate
+  quantize(share.gate, n, sumOfSquares(share.gate, n), load<usize>(layer, layout.LAYER_DOWN_IN_NORM))
+  addProduct(load<usize>(layer, layout.LAYER_DOWN_WEIGHT), n, load<f32>(layer, layout.LAYER_DOWN_SCALE))
+}
+
+function headRows(x: usize, logits: usize): void {
+  const n = share.hiddenSize
+  const sum = rmsNorm(x, n, load<usize>(layout.MODEL_OUTPUT_NORM), share.epsilon, share.normalised)
+  quantize(share.normalised, n, sum, load<usize>(layout.MODEL_OUTPUT_IN_NORM))
+  product(
+    load<usize>(layout.MODEL_OUTPUT_WEIGHT),
+    n,
+    share.q0,
+    share.meta0,
+    share.logitsFirst,
+    share.logitsLast,
+    logits,
+  )
+  const factor = dequantizeFactor(load<f32>(layout.MODEL_OUTPUT_SCALE), share.meta0)
+  dequantize(logits, share.logitsRowFirst, share.logitsRowLast, factor)
+}
+
+/** x f32 [n], whose sum of squares is known, as the input of one matrix. */
+function quantize(x: usize, n: i32, sum: f64, inNorm: usize): void {
+  quantizeInput(x, n, sum, inNorm, share.normalised, share.scaled, share.q0, share.meta0)
+}
+
+/** Blocks first..last-1 of a matrix with n inputs. */
+function product(weight: usize, n: i32, q: usize, meta: usize, first: i32, last: i32, out: usize): void {
+  gemv(weight, q, (n + 3) >> 2, load<i32>(meta, 4), first, last, out)
+}
+
+/** x += the thread's rows of a matrix with n inputs. */
+function addProduct(weight: usize, n: i32, scale: f32): void {
+  product(weight, n, share.q0, share.meta0, share.hiddenFirst, share.hiddenLast, share.projected)
+  const factor = dequantizeFactor(scale, share.meta0)
+  addDequantized(share.x, share.projected, share.hiddenRowFirst, share.hiddenRowLast, factor)
 }

@@ -1,19 +1,6 @@
 /** The command loop: how a command reaches every thread and how its end is known. */
 import { barrier, waitForChange } from './barrier'
-import {
-  COMMAND,
-  COMMAND_DECODE,
-  COMMAND_EXIT,
-  COMMAND_GEMM_ONLY,
-  COMMAND_GEMV_ONLY,
-  COMMAND_PREFILL,
-  COMMAND_READ_MEMORY,
-  THREAD_COUNT,
-  THREAD_GENERATION,
-  THREAD_LINE_BYTES,
-  THREAD_LINES,
-  THREAD_SLEEPS,
-} from './memory-layout'
+import * as layout from './memory-layout'
 import { readMemory } from './memory-read'
 import { prefill } from './prefill'
 import { productsOnly } from './product-only'
@@ -23,9 +10,9 @@ import { decode } from './step'
 export function workerLoop(thread: i32, seen: i32): void {
   const line = threadLine(thread)
   for (;;) {
-    waitForChange(line + THREAD_GENERATION, seen, line + THREAD_SLEEPS, true)
+    waitForChange(line + layout.THREAD_GENERATION, seen, line + layout.THREAD_SLEEPS, true)
     seen++
-    if (load<i32>(COMMAND) === COMMAND_EXIT) return
+    if (load<i32>(layout.COMMAND) === layout.COMMAND_EXIT) return
     runShare(thread)
   }
 }
@@ -35,27 +22,27 @@ export function workerLoop(thread: i32, seen: i32): void {
  * others.
  */
 export function runCommand(): void {
-  const threads = load<i32>(THREAD_COUNT)
+  const threads = load<i32>(layout.THREAD_COUNT)
   for (let thread = 1; thread < threads; thread++) {
     const line = threadLine(thread)
-    atomic.add<i32>(line + THREAD_GENERATION, 1)
-    if (atomic.load<i32>(line + THREAD_SLEEPS) !== 0) atomic.notify(line + THREAD_GENERATION, 1)
+    atomic.add<i32>(line + layout.THREAD_GENERATION, 1)
+    if (atomic.load<i32>(line + layout.THREAD_SLEEPS) !== 0) atomic.notify(line + layout.THREAD_GENERATION, 1)
   }
-  if (load<i32>(COMMAND) !== COMMAND_EXIT) runShare(0)
+  if (load<i32>(layout.COMMAND) !== layout.COMMAND_EXIT) runShare(0)
 }
 
 function threadLine(thread: i32): usize {
-  return THREAD_LINES + <usize>thread * THREAD_LINE_BYTES
+  return layout.THREAD_LINES + <usize>thread * layout.THREAD_LINE_BYTES
 }
 
 function runShare(thread: i32): void {
-  const threads = load<i32>(THREAD_COUNT)
-  const kind = load<i32>(COMMAND)
-  if (kind === COMMAND_DECODE) decode(thread, threads)
-  else if (kind === COMMAND_PREFILL) prefill(thread, threads)
-  else if (kind === COMMAND_READ_MEMORY) readMemory(thread, threads)
-  else if (kind === COMMAND_GEMV_ONLY) productsOnly(thread, threads, false)
-  else if (kind === COMMAND_GEMM_ONLY) productsOnly(thread, threads, true)
+  const threads = load<i32>(layout.THREAD_COUNT)
+  const kind = load<i32>(layout.COMMAND)
+  if (kind === layout.COMMAND_DECODE) decode(thread, threads)
+  else if (kind === layout.COMMAND_PREFILL) prefill(thread, threads)
+  else if (kind === layout.COMMAND_READ_MEMORY) readMemory(thread, threads)
+  else if (kind === layout.COMMAND_GEMV_ONLY) productsOnly(thread, threads, false)
+  else if (kind === layout.COMMAND_GEMM_ONLY) productsOnly(thread, threads, true)
   // The results of all are there, and no thread still reads this command when the next is written.
   barrier()
 }

@@ -1,5 +1,5 @@
 /**
- * What the engine asks of the program that hosts it. The engine imports no Node, Electron or DOM: bytes, threads,
+ * What the engine asks of what surrounds it. The engine imports no Node, Electron or DOM: bytes, threads,
  * hashes and turns of the event loop arrive through these interfaces (main/engine-process supplies them).
  */
 
@@ -35,15 +35,15 @@ export interface CancelSignal {
   readonly aborted: boolean
 }
 
-/** Lets the host's event loop run: messages arrive, a cancel can be seen. */
-export type YieldToHost = () => Promise<void>
+/** Lets the event loop run: messages arrive, a cancel can be seen. */
+export type YieldToEventLoop = () => Promise<void>
 
 export interface Clock {
   /** Monotonic, milliseconds. */
   nowMs(): number
 }
 
-export interface Sha256 {
+interface Sha256 {
   update(bytes: Uint8Array): void
   digestHex(): string
 }

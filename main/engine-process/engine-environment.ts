@@ -1,11 +1,11 @@
-/** What the engine asks of its host, from Node: clock, turns of the event loop, hashes. */
+/** What the engine asks of what surrounds it, from Node: clock, turns of the event loop, hashes. */
 import { createHash } from 'node:crypto'
-import type { EngineHost } from '../../engine/engine.ts'
+import type { EngineEnvironment } from '../../engine/engine.ts'
 
-export const nodeEngineHost: EngineHost = {
+export const nodeEngineEnvironment: EngineEnvironment = {
   clock: { nowMs: () => performance.now() },
   // setImmediate runs after pending input and output: messages arrive, a stop is seen.
-  yieldToHost: () => new Promise(resolve => setImmediate(resolve)),
+  yieldToEventLoop: () => new Promise(resolve => setImmediate(resolve)),
   createSha256() {
     const hash = createHash('sha256')
     return {

@@ -1,0 +1,232 @@
+/**
+ * The chats on the disk: one SQLite file, one writer. Everything here is synchronous and runs in the store's worker.
+ * A call that returns is in the file: a killed process loses nothing of it.
+ */
+
+import { TernError } from '../../../contract/errors.ts'
+import type { ChatPatch, ChatRecord, MessageNode, MessagePatch } from '../chats/ports.ts'
+import { MIGRATIONS } from './migrations/index.ts'
+import { chatOfRow, messagesOfRows } from './rows.ts'
+import { DatabaseSync, type SQLInputValue, type StatementSync } from './sqlite.ts'
+import { storeError } from './store-errors.ts'
+
+const CHAT_COLUMNS = {
+  title: 'title',
+  updatedAtMs: 'updated_at_ms',
+  deletedAtMs: 'deleted_at_ms',
+  activeLeafId: 'active_leaf_id',
+} as const satisfies Record<keyof ChatPatch, string>
+
+const MESSAGE_COLUMNS = {
+  content: 'content',
+  status: 'status',
+  finishReason: 'finish_reason',
+  stats: 'stats_json',
+  error: 'error_json',
+  notice: 'notice',
+} as const satisfies Record<keyof MessagePatch, string>
+
+export class ChatDatabase {
+  private readonly database: DatabaseSync
+  private readonly statements = new Map<string, StatementSync>()
+
+  /**
+   * Opens or makes the file and brings it up to date. `backUp` is called before a migration of a file that holds something.
+   * `maxPages`: of the file; null: as many as the disk holds.
+   * Throws a TernError: `store-busy`, `store-unavailable`, `store-damaged`, `disk-full`.
+   */
+  constructor(path: string, backUp: (database: DatabaseSync) => void = () => {}, maxPages: number | null = null) {
+    this.database = storeError.guard(path, () => new DatabaseSync(path, { enableForeignKeyConstraints: true }))
+    try {
+      storeError.guard(path, () => {
+        // One process at a time: the lock ends with the process that holds it, however that ends.
+        this.database.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
+        this.database.exec(
+          'PRAGMA secure_delete = ON; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_size_limit = 1048576',
+        )
+        this.migrate(path, backUp)
+        if (maxPages !== null) this.database.exec(`PRAGMA max_page_count = ${maxPages}`)
+        // Takes the lock now, not at the first message.
+        this.database.exec('BEGIN IMMEDIATE; COMMIT')
+      })
+    } catch (error) {
+      this.database.close()
+      throw error
+    }
+  }
+
+  /** SQLite's own check of the whole file: the first thing that is wrong, or null. */
+  firstFault(): string | null {
+    const row = this.database.prepare('PRAGMA quick_check(1)').get() as { quick_check: string } | undefined
+    return row === undefined || row.quick_check === 'ok' ? null : row.quick_check
+  }
+
+  /** Those whose rows make sense. */
+  list(): { chat: ChatRecord; messageCount: number }[] {
+    const rows = this.all(
+      'SELECT *, (SELECT count(*) FROM messages WHERE chat_id = chats.id) AS message_count FROM chats ORDER BY updated_at_ms',
+    )
+    return rows.flatMap(row => {
+      const chat = chatOfRow(row)
+      return chat === null ? [] : [{ chat, messageCount: Number(row.message_count) }]
+    })
+  }
+
+  open(chatId: string): { chat: ChatRecord; messages: MessageNode[] } | null {
+    const [row] = this.all('SELECT * FROM chats WHERE id = ?', chatId)
+    const chat = row === undefined ? null : chatOfRow(row)
+    if (chat === null) return null
+    return {
+      chat,
+      messages: messagesOfRows(this.all('SELECT * FROM messages WHERE chat_id = ? ORDER BY position', chatId)),
+    }
+  }
+
+  addChat({ id, title, createdAtMs, updatedAtMs, deletedAtMs, activeLeafId }: ChatRecord): void {
+    this.run(
+      'INSERT INTO chats (id, title, created_at_ms, updated_at_ms, deleted_at_ms, active_leaf_id) VALUES (?, ?, ?, ?, ?, ?)',
+      [id, title, createdAtMs, updatedAtMs, deletedAtMs, activeLeafId],
+    )
+  }
+
+  setChat(chatId: string, patch: ChatPatch): void {
+    const { assignments, values } = assignmentsOf(CHAT_COLUMNS, patch)
+    // Without a change it is still told when there is no such chat.
+    const change = assignments === '' ? 'id = id' : assignments
+    if (this.run(`UPDATE chats SET ${change} WHERE id = ?`, [...values, chatId]) === 0) throw noChat()
+  }
+
+  addMessages(chatId: string, messages: readonly MessageNode[], patch: ChatPatch): void {
+    this.inTransaction(() => {
+      if (!this.hasChat(chatId)) throw noChat()
+      for (const message of messages) this.addMessage(chatId, message)
+      this.setChat(chatId, patch)
+    })
+  }
+
+  setMessage(messageId: string, patch: MessagePatch): void {
+    const { assignments, values } = assignmentsOf(MESSAGE_COLUMNS, patch)
+    const change = assignments === '' ? 'id = id' : assignments
+    if (this.run(`UPDATE messages SET ${change} WHERE id = ?`, [...values, messageId]) === 0) throw noMessage()
+  }
+
+  /** `atOffset`: in UTF-16 units. */
+  appendText(messageId: string, text: string, atOffset: number): void {
+    this.inTransaction(() => {
+      const [row] = this.all('SELECT content FROM messages WHERE id = ?', messageId)
+      if (row === undefined) throw noMessage()
+      const content = String(row.content)
+      if (content.length !== atOffset) {
+        throw new TernError({
+          code: 'internal',
+          message: 'Text does not fit where it was to be stored.',
+          expected: `offset ${content.length}`,
+          actual: `offset ${atOffset}`,
+        })
+      }
+      this.run('UPDATE messages SET content = ? WHERE id = ?', [content + text, messageId])
+    })
+  }
+
+  removeMessage(messageId: string): void {
+    this.run('DELETE FROM messages WHERE id = ?', [messageId])
+  }
+
+  /** Gone from the file too: freed pages are overwritten, the log is emptied. */
+  purge(chatId: string): void {
+    this.run('DELETE FROM chats WHERE id = ?', [chatId])
+    this.database.exec('PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)')
+  }
+
+  private hasChat(chatId: string): boolean {
+    return this.all('SELECT 1 FROM chats WHERE id = ?', chatId).length > 0
+  }
+
+  hasMessage(messageId: string): boolean {
+    return this.all('SELECT 1 FROM messages WHERE id = ?', messageId).length > 0
+  }
+
+  /** Of all messages: whose states may stay. */
+  messageIds(): Set<string> {
+    return new Set(this.all('SELECT id FROM messages').map(({ id }) => String(id)))
+  }
+
+  close(): void {
+    this.database.close()
+  }
+
+  private migrate(path: string, backUp: (database: DatabaseSync) => void): void {
+    const { user_version: version } = this.database.prepare('PRAGMA user_version').get() as { user_version: number }
+    if (version > MIGRATIONS.length) throw storeError.newer(path, version, MIGRATIONS.length)
+    if (version === MIGRATIONS.length) return
+    if (version > 0) backUp(this.database)
+    for (const [offset, sql] of MIGRATIONS.slice(version).entries()) {
+      this.inTransaction(() => this.database.exec(`${sql}; PRAGMA user_version = ${version + offset + 1}`))
+    }
+  }
+
+  private addMessage(chatId: string, message: MessageNode): void {
+    const { id, parentId, role, content, status, createdAtMs, finishReason, stats, error, notice } = message
+    this.run(
+      `INSERT INTO messages (id, chat_id, parent_id, role, content, status, created_at_ms, finish_reason, stats_json, error_json, notice)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      [
+        id,
+        chatId,
+        parentId,
+        role,
+        content,
+        status,
+        createdAtMs,
+        finishReason,
+        columnOf(stats),
+        columnOf(error),
+        notice,
+      ],
+    )
+  }
+
+  private inTransaction(work: () => void): void {
+    this.database.exec('BEGIN IMMEDIATE')
+    try {
+      work()
+      this.database.exec('COMMIT')
+    } catch (error) {
+      // A full disk has rolled it back already.
+      if (this.database.isTransaction) this.database.exec('ROLLBACK')
+      throw error
+    }
+  }
+
+  private all(sql: string, ...values: SQLInputValue[]): Record<string, unknown>[] {
+    return this.prepared(sql).all(...values) as Record<string, unknown>[]
+  }
+
+  /** Rows changed. */
+  private run(sql: string, values: SQLInputValue[]): number {
+    return Number(this.prepared(sql).run(...values).changes)
+  }
+
+  private prepared(sql: string): StatementSync {
+    const known = this.statements.get(sql)
+    if (known !== undefined) return known
+    const statement = this.database.prepare(sql)
+    this.statements.set(sql, statement)
+    return statement
+  }
+}
+
+/** Objects as JSON. */
+const columnOf = (value: unknown): SQLInputValue =>
+  typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as SQLInputValue)
+
+function assignmentsOf<Patch extends object>(columns: Record<string, string>, patch: Patch) {
+  const entries = Object.entries(patch).filter(([key, value]) => value !== undefined && Object.hasOwn(columns, key))
+  return {
+    assignments: entries.map(([key]) => `${columns[key]} = ?`).join(', '),
+    values: entries.map(([, value]) => columnOf(value)),
+  }
+}
+
+const noChat = () => new TernError({ code: 'chat-not-found', message: 'This chat does not exist any more.' })
+const noMessage = () => new TernError({ code: 'message-not-found', message: 'This message does not exist any more.' })

@@ -1,0 +1,5 @@
+/** How a database of any age becomes one of today: SQL in order, forward only, each in one transaction. */
+import { CHATS } from './001-chats.ts'
+
+/** The n-th takes `user_version` from n to n + 1. Never change one that has shipped. */
+export const MIGRATIONS: readonly string[] = [CHATS]

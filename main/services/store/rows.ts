@@ -1,0 +1,107 @@
+/** Rows of the database as what they mean. A file may be damaged: each row is parsed by a schema, one by one. */
+import * as v from 'valibot'
+import { errorDataSchema } from '../../../contract/errors.ts'
+import { chatRoleSchema } from '../../../contract/words/message.ts'
+import { finishReasonSchema, generationStatsSchema } from '../../../contract/words/sampling.ts'
+import type { ChatRecord, MessageNode } from '../chats/ports.ts'
+
+const json = <const Schema extends v.GenericSchema>(schema: Schema) =>
+  v.nullable(v.pipe(v.string(), v.parseJson(), schema))
+
+const chatRowSchema = v.pipe(
+  v.object({
+    id: v.string(),
+    title: v.string(),
+    created_at_ms: v.number(),
+    updated_at_ms: v.number(),
+    deleted_at_ms: v.nullable(v.number()),
+    active_leaf_id: v.nullable(v.string()),
+  }),
+  v.transform(
+    (row): ChatRecord => ({
+      id: row.id,
+      title: row.title,
+      createdAtMs: row.created_at_ms,
+      updatedAtMs: row.updated_at_ms,
+      deletedAtMs: row.deleted_at_ms,
+      activeLeafId: row.active_leaf_id,
+      isTemporary: false,
+    }),
+  ),
+)
+
+const messageRowSchema = v.pipe(
+  v.object({
+    id: v.string(),
+    parent_id: v.nullable(v.string()),
+    role: chatRoleSchema,
+    content: v.string(),
+    status: v.picklist(['pending', 'streaming', 'complete', 'stopped', 'interrupted', 'failed']),
+    created_at_ms: v.number(),
+    finish_reason: v.nullable(finishReasonSchema),
+    stats_json: json(generationStatsSchema),
+    error_json: json(errorDataSchema),
+    notice: v.nullable(v.string()),
+  }),
+  v.transform(
+    (row): MessageNode => ({
+      id: row.id,
+      parentId: row.parent_id,
+      role: row.role,
+      content: row.content,
+      status: row.status,
+      createdAtMs: row.created_at_ms,
+      finishReason: row.finish_reason,
+      stats: row.stats_json,
+      error: row.error_json,
+      notice: row.notice,
+    }),
+  ),
+)
+
+/** null: the row makes no sense. */
+export function chatOfRow(row: unknown): ChatRecord | null {
+  const parsed = v.safeParse(chatRowSchema, row)
+  return parsed.success ? parsed.output : null
+}
+
+const identitySchema = v.object({ id: v.string(), parent_id: v.nullable(v.string()), content: v.string() })
+
+/** A row that makes no sense becomes a message that says so and keeps what can be kept; null: it has not even an id. */
+function messageOfRow(row: unknown): MessageNode | null {
+  const parsed = v.safeParse(messageRowSchema, row)
+  if (parsed.success) return parsed.output
+  const identity = v.safeParse(identitySchema, row)
+  const id = identity.success ? identity.output.id : v.safeParse(v.object({ id: v.string() }), row)
+  if (typeof id !== 'string' && !id.success) return null
+  return {
+    id: typeof id === 'string' ? id : id.output.id,
+    parentId: identity.success ? identity.output.parent_id : null,
+    role: 'assistant',
+    content: identity.success ? identity.output.content : '',
+    status: 'failed',
+    createdAtMs: 0,
+    finishReason: null,
+    stats: null,
+    error: {
+      code: 'store-damaged',
+      message: 'This message is damaged on the disk: what is left of it is shown.',
+      remedy: 'Check the disk. Other messages are not affected.',
+    },
+    notice: null,
+  }
+}
+
+/** Parents before their children, and none without: a message whose parent is lost follows the one stored before it. */
+export function messagesOfRows(rows: readonly unknown[]): MessageNode[] {
+  const known = new Set<string>()
+  let lastId: string | null = null
+  return rows.flatMap(row => {
+    const message = messageOfRow(row)
+    if (message === null || known.has(message.id)) return []
+    const parentId = message.parentId !== null && !known.has(message.parentId) ? lastId : message.parentId
+    known.add(message.id)
+    lastId = message.id
+    return [{ ...message, parentId }]
+  })
+}

@@ -1,0 +1,64 @@
+/** The store's thread: does one call after another, so that the host never waits for a disk. */
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { parentPort, workerData } from 'node:worker_threads'
+import * as v from 'valibot'
+import { toErrorData } from '../../../contract/errors.ts'
+import { type StoreOpened, storeWorkerDataSchema } from './protocol.ts'
+
+// Said once a process, for a library that we have chosen with its state in mind.
+const { emitWarning } = process
+process.emitWarning = ((warning: string | Error, ...rest: never[]) => {
+  if (!String(warning).includes('SQLite')) emitWarning.call(process, warning, ...rest)
+}) as typeof process.emitWarning
+
+const { ChatDatabase } = await import('./chat-database.ts')
+const { StateDatabase } = await import('./state-database.ts')
+const { recoverChats } = await import('./recovery.ts')
+const { storeError } = await import('./store-errors.ts')
+const { answer } = await import('./answer.ts')
+const { DatabaseSync } = await import('./sqlite.ts')
+
+const { folder, maxStateBytes, stamp } = v.parse(storeWorkerDataSchema, workerData)
+const port = parentPort!
+const chatsPath = join(folder, 'chats.db')
+const backups = join(folder, 'backups')
+
+try {
+  const { chats, opened } = openChats()
+  const states = new StateDatabase(join(folder, 'states.db'), maxStateBytes)
+  states.keepOnly(chats.messageIds())
+  port.on('message', request => port.postMessage(answer(request, { chats, states }, chatsPath)))
+  port.postMessage(opened)
+} catch (thrown) {
+  port.postMessage({ kind: 'refused', error: toErrorData(storeError.of(chatsPath, thrown)) })
+  port.close()
+}
+
+function openChats() {
+  const backUp = () => backUpChats()
+  try {
+    const chats = new ChatDatabase(chatsPath, backUp)
+    if (chats.firstFault() === null) return { chats, opened: { kind: 'opened', recovery: null } satisfies StoreOpened }
+    chats.close()
+  } catch (error) {
+    if (toErrorData(error).code !== 'store-damaged') throw error
+  }
+  const recovery = recoverChats(chatsPath, stamp)
+  return { chats: new ChatDatabase(chatsPath, backUp), opened: { kind: 'opened', recovery } satisfies StoreOpened }
+}
+
+/** Before a migration: a whole copy, of which the three latest stay. */
+function backUpChats(): void {
+  mkdirSync(backups, { recursive: true, mode: 0o700 })
+  const target = join(backups, `chats-before-migration-${stamp}.db`)
+  if (existsSync(target)) rmSync(target)
+  const source = new DatabaseSync(chatsPath)
+  try {
+    source.prepare('VACUUM INTO ?').run(target)
+  } finally {
+    source.close()
+  }
+  const old = readdirSync(backups).filter(name => name.startsWith('chats-before-migration-'))
+  for (const name of old.sort().slice(0, -3)) rmSync(join(backups, name))
+}

@@ -1,0 +1,301 @@
+/** The chats on the disk when something goes wrong: killed, damaged, full, newer, in use, not to be written. */
+import { spawn } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { createRandom, wholeBelow } from '../../engine/seeded-random.ts'
+import { openAppStorage } from '../../main/host/app-storage.ts'
+import { ChatDatabase } from '../../main/services/store/chat-database.ts'
+import { dataFolder, makeDataFolder } from '../../main/services/store/data-folder.ts'
+import { type DiskChatStore, openDiskChatStore } from '../../main/services/store/disk-chat-store.ts'
+import { DatabaseSync } from '../../main/services/store/sqlite.ts'
+import { StateDatabase } from '../../main/services/store/state-database.ts'
+import { chatRecord, messageNode } from '../messages.ts'
+import { allBytesIn, codeOf, temporaryFolder } from '../temporary-folder.ts'
+
+const folder = temporaryFolder()
+const { at } = folder
+const open = () => openDiskChatStore({ folder: folder.path, stamp: 'now' })
+
+const chat = (id: string) => chatRecord({ id, title: `Chat ${id}` })
+
+/** Chats of messages; message n of a chat answers the one before it. */
+async function fill(
+  store: DiskChatStore,
+  chats: number,
+  messages: number,
+  text = (n: number) => `Message ${n}. `.repeat(40),
+) {
+  for (let c = 0; c < chats; c++) {
+    await store.addChat(chat(`c${c}`))
+    const list = Array.from({ length: messages }, (_, n) =>
+      messageNode({ id: `c${c}-m${n}`, parentId: n === 0 ? null : `c${c}-m${n - 1}`, content: text(n) }),
+    )
+    await store.addMessages(`c${c}`, list, { activeLeafId: `c${c}-m${messages - 1}` })
+  }
+}
+
+describe('a killed process', () => {
+  it('loses nothing that it was told is stored, at 60 moments', async () => {
+    const random = createRandom(0x6b17)
+    const writer = fileURLToPath(new URL('../store-writer.ts', import.meta.url))
+    for (let n = 0; n < 60; n++) {
+      const child = spawn(process.execPath, [writer, folder.path, String(n)], { stdio: ['ignore', 'pipe', 'inherit'] })
+      let output = ''
+      const lines = 1 + wholeBelow(random, 70)
+      await new Promise<void>(resolve => {
+        child.stdout.on('data', (chunk: Buffer) => {
+          output += chunk
+          if (output.split('\n').length > lines) child.kill('SIGKILL')
+        })
+        child.once('close', () => resolve())
+      })
+      const store = await open()
+      expect(store.recovery).toBeNull()
+      const stored = await store.open(`chat-${n}`)
+      expect(stored?.chat.title).toBe('Killed')
+      const message = (id: string) => stored!.messages.find(found => found.id === `chat-${n}-${id}`)
+      for (const line of output.split('\n').slice(0, -1)) {
+        const [what, which, length] = line.split(' ')
+        if (what === 'asked') expect(message(`q${which}`)?.content).toBe(`question ${which}`)
+        if (what === 'text') expect(message(`r${which}`)!.content.length).toBeGreaterThanOrEqual(Number(length))
+        if (what === 'done') {
+          expect(message(`r${which}`)?.status).toBe('complete')
+          expect(await store.getSnapshot(`chat-${n}-r${which}`)).toEqual(new Uint8Array(40_000).fill(Number(which)))
+        }
+      }
+      await store.close()
+    }
+  })
+})
+
+describe('a damaged file', () => {
+  const damage = (change: (bytes: Buffer) => void) => {
+    const bytes = readFileSync(at('chats.db'))
+    change(bytes)
+    writeFileSync(at('chats.db'), bytes)
+  }
+
+  it('gives what can be read of it, and is kept', async () => {
+    const store = await open()
+    await fill(store, 5, 200)
+    await store.close()
+    const size = statSync(at('chats.db')).size
+    damage(bytes => bytes.fill(0xa5, 4096 * 30, 4096 * 31))
+    const again = await open()
+    expect(again.recovery!.damagedPath).toBe(`${at('chats.db')}.damaged-now`)
+    expect(statSync(again.recovery!.damagedPath).size).toBe(size)
+    const list = await again.list()
+    expect(again.recovery).toMatchObject({
+      chats: list.length,
+      messages: list.reduce((sum, { messageCount }) => sum + messageCount, 0),
+    })
+    expect(list).toHaveLength(5)
+    // A page of four kilobytes holds less than ten of these.
+    expect(again.recovery!.messages).toBeGreaterThan(980)
+    for (const { chat: found } of list) {
+      for (const { id, content } of (await again.open(found.id))!.messages) {
+        expect(content).toBe(`Message ${id.split('-m')[1]}. `.repeat(40))
+      }
+    }
+    await again.addChat(chat('new'))
+    await again.close()
+    const third = await open()
+    expect(third.recovery).toBeNull()
+    expect(await third.list()).toHaveLength(6)
+    await third.close()
+  })
+
+  it.each([
+    ['cut in the middle', () => truncateSync(at('chats.db'), 4096 * 20)],
+    ['cut to nothing that SQLite knows', () => truncateSync(at('chats.db'), 100)],
+    ['overwritten with text', () => writeFileSync(at('chats.db'), 'no database at all '.repeat(1_000))],
+    ['with a broken header', () => damage(bytes => bytes.fill(0, 0, 100))],
+  ])('%s: the app starts, and the file is kept', async (_, harm) => {
+    const store = await open()
+    await fill(store, 3, 100)
+    await store.close()
+    harm()
+    const again = await open()
+    expect(again.recovery).not.toBeNull()
+    expect(existsSync(again.recovery!.damagedPath)).toBe(true)
+    await again.addChat(chat('new'))
+    expect((await again.list()).map(({ chat: { id } }) => id)).toContain('new')
+    await again.close()
+  })
+
+  it('an empty file is a new one', async () => {
+    writeFileSync(at('chats.db'), '')
+    const store = await open()
+    expect(store.recovery).toBeNull()
+    await store.close()
+  })
+
+  it('of states is made anew: nothing in it is lost for good', async () => {
+    const store = await open()
+    await fill(store, 1, 2)
+    await store.putSnapshot('c0', 'c0-m0', Uint8Array.of(1, 2, 3))
+    await store.close()
+    writeFileSync(at('states.db'), 'broken')
+    const again = await open()
+    expect(again.recovery).toBeNull()
+    expect(await again.getSnapshot('c0-m0')).toBeNull()
+    await again.putSnapshot('c0', 'c0-m0', Uint8Array.of(4))
+    expect(await again.getSnapshot('c0-m0')).toEqual(Uint8Array.of(4))
+    await again.close()
+  })
+
+  it('one bad row costs that row: the chat opens, and the message says so', async () => {
+    const store = await open()
+    await fill(store, 1, 3)
+    await store.close()
+    const database = new DatabaseSync(at('chats.db'))
+    database.exec(`UPDATE messages SET status = 'flying', stats_json = '{' WHERE id = 'c0-m1'`)
+    database.exec(
+      `INSERT INTO messages (id, chat_id, parent_id, role, content, status, created_at_ms) VALUES ('lost', 'c0', 'nobody', 'user', 'Hello', 'complete', 1)`,
+    )
+    database.close()
+    const again = await open()
+    const { messages } = (await again.open('c0'))!
+    expect(messages.map(({ id, parentId, status }) => [id, parentId, status])).toEqual([
+      ['c0-m0', null, 'complete'],
+      ['c0-m1', 'c0-m0', 'failed'],
+      ['c0-m2', 'c0-m1', 'complete'],
+      ['lost', 'c0-m2', 'complete'],
+    ])
+    expect(messages[1]).toMatchObject({ content: 'Message 1. '.repeat(40), error: { code: 'store-damaged' } })
+    await again.close()
+  })
+})
+
+describe('what is deleted', () => {
+  it('is gone from the disk, text and states, at once', async () => {
+    const store = await open()
+    await fill(store, 2, 20, n => `SECRET-OF-${n} `.repeat(50))
+    // Not compressible, so that it would be found.
+    const state = Uint8Array.from({ length: 20_000 }, (_, n) => (n * 7919 * (n % 97)) & 255)
+    await store.putSnapshot('c0', 'c0-m3', state)
+    await store.purge('c0')
+    await store.purge('c1')
+    expect(allBytesIn(folder.path)).not.toContain('SECRET-OF')
+    expect(allBytesIn(folder.path)).not.toContain('c0-m3')
+    await store.close()
+    expect(allBytesIn(folder.path)).not.toContain('SECRET-OF')
+    expect(statSync(at('chats.db')).size + statSync(at('states.db')).size).toBeLessThan(100_000)
+  })
+
+  it('in a crash between the two files leaves no state behind', async () => {
+    const store = await open()
+    await fill(store, 1, 1)
+    await store.putSnapshot('c0', 'c0-m0', Uint8Array.of(1))
+    await store.close()
+    const chats = new ChatDatabase(at('chats.db'))
+    chats.purge('c0')
+    chats.close()
+    await (await open()).close()
+    const states = new StateDatabase(at('states.db'), 1_000)
+    expect(states.get('c0-m0')).toBeNull()
+    states.close()
+  })
+})
+
+describe('states', () => {
+  it('go when there are too many, those used longest ago first', () => {
+    const states = new StateDatabase(at('states.db'), 10_000)
+    const noise = (seed: number) => {
+      const random = createRandom(seed)
+      return Uint8Array.from({ length: 3_000 }, () => wholeBelow(random, 256))
+    }
+    for (const n of [0, 1, 2]) states.put(`m${n}`, noise(n))
+    expect(states.get('m0')).toEqual(noise(0))
+    states.put('m3', noise(3))
+    expect(states.get('m1')).toBeNull()
+    for (const n of [0, 2, 3]) expect(states.get(`m${n}`), `m${n}`).toEqual(noise(n))
+    states.put('m3', noise(9))
+    expect(states.get('m3')).toEqual(noise(9))
+    states.close()
+    const again = new StateDatabase(at('states.db'), 10_000)
+    expect(again.get('m3')).toEqual(noise(9))
+    again.close()
+  })
+})
+
+describe('a folder that cannot be used', () => {
+  it('by two at once: the second says so, and has its own chats in memory', async () => {
+    const first = await openAppStorage({ folder: folder.path })
+    await first.chats.addChat(chat('a'))
+    expect(await codeOf(open())).toBe('store-busy')
+    const second = await openAppStorage({ folder: folder.path })
+    const seen: unknown[] = []
+    const stop = new AbortController()
+    const watching = second.watch(storage => seen.push(storage), stop.signal)
+    expect(seen).toEqual([{ path: null, problem: expect.objectContaining({ code: 'store-busy' }), recovery: null }])
+    stop.abort()
+    await watching
+    expect(await second.chats.list()).toEqual([])
+    await second.close()
+    await first.close()
+    const third = await openAppStorage({ folder: folder.path })
+    expect(await third.chats.list()).toHaveLength(1)
+    await third.close()
+  })
+
+  it('by a newer version is refused and left as it is', async () => {
+    await (await open()).close()
+    const database = new DatabaseSync(at('chats.db'))
+    database.exec('PRAGMA user_version = 99')
+    database.close()
+    const before = readFileSync(at('chats.db'))
+    await expect(open()).rejects.toMatchObject({
+      data: { code: 'store-unavailable', actual: expect.stringContaining('version 99') },
+    })
+    expect(readFileSync(at('chats.db')).equals(before)).toBe(true)
+  })
+
+  it('because a file stands in its place', async () => {
+    writeFileSync(at('file'), 'x')
+    const storage = await openAppStorage({ folder: at('file/inner') })
+    const seen: { path: string | null; problem: { code: string; remedy?: string } | null }[] = []
+    const stop = new AbortController()
+    const watching = storage.watch(now => seen.push(now as never), stop.signal)
+    expect(seen[0]).toMatchObject({ path: null, problem: { code: 'store-unavailable' } })
+    expect(seen[0].problem!.remedy).toContain('TERN_HOME')
+    stop.abort()
+    await watching
+    await storage.chats.addChat(chat('a'))
+  })
+
+  it.skipIf(process.getuid?.() === 0 || process.platform === 'win32')('because it is read-only', async () => {
+    mkdirSync(at('locked'))
+    chmodSync(at('locked'), 0o500)
+    expect(await codeOf(openDiskChatStore({ folder: at('locked'), stamp: 'now' }))).toBe('store-unavailable')
+    chmodSync(at('locked'), 0o700)
+  })
+
+  it('because the disk is full: the call fails with a sentence, and what was stored stays', () => {
+    const chats = new ChatDatabase(at('chats.db'))
+    chats.addChat(chat('a'))
+    chats.addMessages('a', [messageNode({ id: 'm', content: 'kept' })], {})
+    chats.close()
+    const small = new ChatDatabase(at('chats.db'), () => {}, 16)
+    const fillUp = () => {
+      for (let n = 0; n < 100; n++) small.appendText('m', 'x'.repeat(2_000), 4 + 2_000 * n)
+    }
+    expect(fillUp).toThrow(expect.objectContaining({ errcode: 13 }))
+    const { content } = small.open('a')!.messages[0]
+    expect(content.startsWith('kept')).toBe(true)
+    expect((content.length - 4) % 2_000).toBe(0)
+    small.setChat('a', { title: 'Still here' })
+    small.close()
+  })
+})
+
+it('the data folder is where the system wants it, and the user’s alone', async () => {
+  expect(dataFolder({ TERN_HOME: '/x/y' }, 'linux', '/home/u')).toBe('/x/y')
+  expect(dataFolder({}, 'linux', '/home/u')).toBe('/home/u/.local/share/tern')
+  expect(dataFolder({ XDG_DATA_HOME: '/data' }, 'linux', '/home/u')).toBe('/data/tern')
+  expect(dataFolder({ XDG_DATA_HOME: 'relative' }, 'linux', '/home/u')).toBe('/home/u/.local/share/tern')
+  expect(dataFolder({}, 'darwin', '/Users/u')).toBe('/Users/u/Library/Application Support/Tern')
+  await makeDataFolder(at('deep/er'))
+  if (process.platform !== 'win32') expect(statSync(at('deep/er')).mode & 0o777).toBe(0o700)
+})
