@@ -21,6 +21,7 @@ export const shownChat = (over: Partial<Chat>): Chat => ({
   messages: [],
   reply: null,
   comparison: null,
+  deleted: null,
   isDeleted: false,
   isTemporary: false,
   ...over,

@@ -75,6 +75,17 @@ const comparisonSchema = v.object({
 })
 export type Comparison = v.InferOutput<typeof comparisonSchema>
 
+/** A message in the map of its chat: where it stands and how it begins. */
+const mapNodeSchema = v.object({
+  id: messageId,
+  parentId: v.nullable(messageId),
+  role: chatRoleSchema,
+  /** Its first words, in one line. */
+  opening: v.string(),
+  createdAtMs: v.number(),
+})
+export type MapNode = v.InferOutput<typeof mapNodeSchema>
+
 const chatSchema = v.object({
   id: chatId,
   title: v.string(),
@@ -82,6 +93,8 @@ const chatSchema = v.object({
   messages: v.array(chatMessageSchema),
   reply: v.nullable(replyInFlightSchema),
   comparison: v.nullable(comparisonSchema),
+  /** Messages that were deleted last and can be brought back for a while. */
+  deleted: v.nullable(v.object({ messageCount: count })),
   isDeleted: v.boolean(),
   isTemporary,
 })
@@ -157,6 +170,15 @@ export const chatsPart = {
     },
     /** Goes on with this one of them; what is still being written of the others is stopped. null: with none of them. */
     'chat.keep': { params: v.object({ chatId, messageId: v.nullable(messageId) }), result: nothing },
+    /**
+     * Deletes a message and all that follows it in any branch, at once and from the disk too; `chat.restoreMessages`
+     * brings them back for a minute.
+     */
+    'chat.deleteFrom': { params: v.object({ chatId, messageId }), result: nothing },
+    /** Brings back what `chat.deleteFrom` took last; no effect when there is nothing. */
+    'chat.restoreMessages': { params: v.object({ chatId }), result: nothing },
+    /** Every message of every branch, parents before their children, versions in their order. */
+    'chat.map': { params: v.object({ chatId }), result: v.array(mapNodeSchema) },
     /** Shows the branch of this version, as it was last seen. */
     'chat.select': { params: v.object({ chatId, messageId }), result: nothing },
   },

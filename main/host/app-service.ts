@@ -60,6 +60,9 @@ function createAppService(info: AppInfo, supervisor: Supervisor, chats: Chats, s
       'chat.branch': ({ chatId, messageId }) => chats.branch(chatId, messageId),
       'chat.compare': ({ chatId, messageId, samplings }) => chats.compare(chatId, messageId, samplings),
       'chat.keep': ({ chatId, messageId }) => chats.keep(chatId, messageId),
+      'chat.deleteFrom': ({ chatId, messageId }) => chats.deleteFrom(chatId, messageId),
+      'chat.restoreMessages': ({ chatId }) => chats.restoreMessages(chatId),
+      'chat.map': ({ chatId }) => chats.map(chatId),
       'chat.select': ({ chatId, messageId }) => chats.select(chatId, messageId),
     },
     streams: {

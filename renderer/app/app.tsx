@@ -1,5 +1,6 @@
 /** The window: three regions that fold (chats, conversation, instruments), the keyboard, and spoken status. */
-import { type MouseEvent, useEffect, useLayoutEffect, useRef, useState } from 'react'
+import { type MouseEvent, type RefObject, useEffect, useLayoutEffect, useRef, useState } from 'react'
+import { Comparison } from '../features/branches/comparison.tsx'
 import { Announcer } from '../features/chat/announcer.tsx'
 import { ChatList } from '../features/chat/chat-list.tsx'
 import { Composer } from '../features/chat/composer.tsx'
@@ -13,7 +14,7 @@ import { keepFocus } from './focus-keeper.ts'
 import { Header } from './header.tsx'
 import { useShortcuts } from './shortcuts.ts'
 import { ShortcutsDialog } from './shortcuts-dialog.tsx'
-import { usePreferences, useStores } from './stores.ts'
+import { useChats, usePreferences, useStores } from './stores.ts'
 import { strings } from './strings.ts'
 
 export type Region = 'chats' | 'instruments'
@@ -45,6 +46,18 @@ function useRegions() {
       else preferences.setState({ instrumentsOpen: !instrumentsOpen })
     },
   }
+}
+
+/** The conversation; in its place, while replies are compared, all of them. */
+function Centre({ composer }: { composer: RefObject<HTMLTextAreaElement | null> }) {
+  const comparison = useChats(state => state.chat?.comparison ?? null)
+  if (comparison !== null) return <Comparison comparison={comparison} />
+  return (
+    <>
+      <Conversation />
+      <Composer inputRef={composer} />
+    </>
+  )
 }
 
 export function App() {
@@ -103,8 +116,7 @@ export function App() {
         <EngineBanner />
         <StorageBanner />
         <main className="main" aria-label={strings.conversation.region}>
-          <Conversation />
-          <Composer inputRef={composer} />
+          <Centre composer={composer} />
         </main>
       </div>
       {regions.isOpen.instruments ? (

@@ -85,6 +85,10 @@ export interface ChatsStore {
   compare(questionId: string, temperatures: readonly number[]): Promise<void>
   /** Goes on with this one of the replies that are compared; null: with what was there before. */
   keep(messageId: string | null): Promise<void>
+  /** Deletes a message and all that follows it. */
+  deleteFrom(messageId: string): Promise<void>
+  /** Brings back what `deleteFrom` took last. */
+  restoreMessages(): Promise<void>
   /** Shows another version of a message. */
   select(messageId: string): Promise<void>
   remove(chatId: string): Promise<void>
@@ -212,6 +216,14 @@ class HostChats implements ChatsStore {
 
   async select(messageId: string): Promise<void> {
     await this.actWhenIdle(chatId => this.client.call('chat.select', { chatId, messageId }))
+  }
+
+  async deleteFrom(messageId: string): Promise<void> {
+    await this.actWhenIdle(chatId => this.client.call('chat.deleteFrom', { chatId, messageId }))
+  }
+
+  async restoreMessages(): Promise<void> {
+    await this.actWhenIdle(chatId => this.client.call('chat.restoreMessages', { chatId }))
   }
 
   async rename(chatId: string, title: string): Promise<void> {

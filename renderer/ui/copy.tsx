@@ -1,6 +1,7 @@
 /** Copying to the clipboard, with an answer that can be seen and heard. */
 import { useEffect, useRef, useState } from 'react'
 import { strings } from '../app/strings.ts'
+import { announce } from './announce.ts'
 import { Icon } from './icons.tsx'
 
 const ANSWER_MS = 1_600
@@ -32,7 +33,10 @@ export function CopyButton({ label, text, className = 'quiet-button', iconOnly =
   useEffect(() => () => clearTimeout(timer.current), [])
 
   const copy = async () => {
-    setAnswer((await copyText(text())) ? 'copied' : 'failed')
+    const isCopied = await copyText(text())
+    setAnswer(isCopied ? 'copied' : 'failed')
+    // Where no words change in sight of a screen reader.
+    if (iconOnly) announce(isCopied ? strings.reply.copied : strings.reply.copyFailed)
     clearTimeout(timer.current)
     timer.current = setTimeout(() => setAnswer(null), ANSWER_MS)
   }

@@ -104,7 +104,10 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i: the disk says what memory says', async see
       }
       case 7:
         // Only leaves are ever removed.
-        if (messageId.endsWith('-1')) await both(store => store.removeMessage(messageId))
+        {
+          const ids = [messageId, pick(messages)].filter(id => id.endsWith('-1'))
+          await both(store => store.removeMessages(chatId, ids, { updatedAtMs: step }))
+        }
         break
       case 8: {
         const state = Uint8Array.from({ length: below(3_000) }, () => below(256))

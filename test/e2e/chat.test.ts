@@ -5,6 +5,7 @@ import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchChromium, noChromiumReason, openPage, screenshot, type WatchedPage } from './browser.ts'
 import { startShell } from './start-shell.ts'
+import { focused } from './window-page.ts'
 
 /** Process ids of the engine processes below `ancestor` (Linux). */
 function enginePids(ancestor: number): number[] {
@@ -183,6 +184,50 @@ describe.skipIf(noChromiumReason !== null)(`a chat${noChromiumReason === null ? 
     await page.getByRole('button', { name: 'Tell me a short story about a fox and a rabbit.', exact: true }).click()
     await page.locator('.question', { hasText: 'Tell me a short story' }).waitFor()
     expect(await page.locator('.question').count()).toBe(2)
+  })
+
+  it('writes three replies side by side, keeps the one whose key is pressed, and maps the branches', async () => {
+    await page.locator('.reply').last().getByRole('button', { name: 'More' }).click()
+    await screenshot(page, 'real-menu-light')
+    await page.getByRole('menuitem', { name: 'Compare three replies' }).click()
+    const columns = page.locator('.comparison-column')
+    await columns.nth(2).waitFor()
+    await screenshot(page, 'real-compare-writing-light')
+    await page.locator('.comparison-column[data-status="complete"]').nth(2).waitFor()
+    expect(await columns.locator('.prose').count()).toBe(3)
+    await screenshot(page, 'real-compare-light')
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await screenshot(page, 'real-compare-dark')
+    await page.emulateMedia({ colorScheme: 'light' })
+    const second = (await columns.nth(1).locator('.prose').innerText()).trim()
+    await page.keyboard.press('2')
+    await composer().waitFor()
+    expect((await prose().innerText()).trim()).toBe(second)
+    const places = page.locator('.branches-rows button')
+    await places.first().waitFor()
+    expect(await page.locator('.branches-rows button[aria-current]').count()).toBe(1)
+    await screenshot(page, 'real-map-light')
+    await places.and(page.locator('[data-shown="false"]')).last().click()
+    await page.waitForFunction(text => document.querySelector('.reply:last-child .prose')?.textContent !== text, second)
+    expect((await prose().innerText()).trim()).not.toBe(second)
+  })
+
+  it('deletes from a message on, and brings it back', async () => {
+    const before = await page.locator('.question').count()
+    const more = page.locator('.question').last().getByRole('button', { name: 'More' })
+    await more.press('Enter')
+    await page.keyboard.press('Escape')
+    expect(await focused(page)).toBe('More')
+    await more.press('Enter')
+    await page.keyboard.press('Enter')
+    await page.getByText('messages deleted.').waitFor()
+    expect(await page.locator('.question').count()).toBe(before - 1)
+    await screenshot(page, 'real-deleted-light')
+    await page.getByRole('button', { name: 'Undo' }).click()
+    await page
+      .locator('.question')
+      .nth(before - 1)
+      .waitFor()
   })
 
   it('looks the same in the dark', async () => {

@@ -136,7 +136,7 @@ describe.skipIf(noChromiumReason !== null)(
       inWindow(async ({ page, talk }) => {
         await talk('Hello', 'An answer.')
         await page.keyboard.press('Control+Shift+C')
-        await page.locator('.reply').getByText('Copied').waitFor()
+        await page.locator('.reply').getByRole('button', { name: 'Copied' }).waitFor()
         expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('An answer.')
       }),
     )

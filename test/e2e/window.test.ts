@@ -185,7 +185,7 @@ describe.skipIf(noChromiumReason !== null)(
       expect(await composer().evaluate(element => element === document.activeElement)).toBe(true)
       expect(await page.locator('.reply').count()).toBe(1)
       await lastReply().getByRole('button', { name: 'Copy' }).click()
-      await page.getByText('Copied').waitFor()
+      await lastReply().getByRole('button', { name: 'Copied' }).waitFor()
       expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('Second *answer*.')
     })
 

@@ -857,4 +857,97 @@ describe('replies side by side', () => {
     await expect(chats.send(chatId, 'Now')).rejects.toMatchObject({ code: 'chat-busy' })
     await finishAll(window)
   })
+
+  it('the map tells every message of every branch by its first words', async () => {
+    const { window, chatId, question, first } = await answered()
+    await chats.regenerate(chatId, first)
+    await finish(window)
+    const second = window.last!.id
+    await chats.edit(chatId, question, '# Other\nwords')
+    await finish(window)
+    const map = await chats.map(chatId)
+    expect(map.map(({ id, parentId, role }) => [id, parentId, role])).toEqual([
+      [question, null, 'user'],
+      [first, question, 'assistant'],
+      [second, question, 'assistant'],
+      [map[3].id, null, 'user'],
+      [window.last!.id, map[3].id, 'assistant'],
+    ])
+    expect(map[3].opening).toBe('Other')
+  })
+})
+
+describe('messages that are deleted', () => {
+  /** Two questions; the first has two replies, of which the second was shown when the chat went on. */
+  const branched = async () => {
+    const window = await newChat()
+    const chatId = idOf(window)
+    await chats.send(chatId, 'Which way?')
+    await finish(window)
+    const [question, first] = window.chat!.messages.map(({ id }) => id)
+    await chats.regenerate(chatId, first)
+    await finish(window)
+    const second = window.last.id
+    await chats.send(chatId, 'And then?')
+    await finish(window)
+    return { window, chatId, question, first, second, leaf: window.last.id }
+  }
+
+  it('go with all that follows them, from the store too; the version before them is shown', async () => {
+    const { window, chatId, question, first, second, leaf } = await branched()
+    expect(await store.getSnapshot(leaf)).not.toBeNull()
+    await chats.deleteFrom(chatId, second)
+    expect(window.chat).toMatchObject({ deleted: { messageCount: 3 } })
+    expect(window.chat!.messages.map(({ id }) => id)).toEqual([question, first])
+    expect(window.last.versions).toEqual([first])
+    const stored = (await store.open(chatId))!
+    expect(stored.messages.map(({ id }) => id)).toEqual([question, first])
+    expect(stored.chat.activeLeafId).toBe(first)
+    expect(await store.getSnapshot(leaf)).toBeNull()
+    expect((await summaries()).map(({ messageCount }) => messageCount)).toEqual([2])
+  })
+
+  it('come back as they were, with their states, for a minute', async () => {
+    const { window, chatId, second, leaf } = await branched()
+    const before = window.chat!.messages
+    const state = await store.getSnapshot(leaf)
+    await chats.deleteFrom(chatId, second)
+    await time.advance(KEEP_DELETED_MS - 1)
+    await chats.restoreMessages(chatId)
+    expect(window.chat).toMatchObject({ deleted: null })
+    expect(window.chat!.messages).toEqual(before)
+    expect(await store.getSnapshot(leaf)).toEqual(state)
+    expect((await store.open(chatId))!.chat.activeLeafId).toBe(leaf)
+    await chats.deleteFrom(chatId, leaf)
+    await time.advance(KEEP_DELETED_MS)
+    expect(window.chat!.deleted).toBeNull()
+    await chats.restoreMessages(chatId)
+    expect(window.chat!.messages).toHaveLength(3)
+  })
+
+  it('all of them leave an empty chat, in which one can go on; what was there comes back as another version', async () => {
+    const { window, chatId, question } = await branched()
+    await chats.deleteFrom(chatId, question)
+    expect(window.chat!.messages).toEqual([])
+    await chats.send(chatId, 'Anew')
+    await finish(window)
+    await chats.restoreMessages(chatId)
+    expect(window.chat!.messages[0]).toMatchObject({ id: question, versions: { length: 2 } })
+    expect((await store.open(chatId))!.messages).toHaveLength(7)
+  })
+
+  it('stay when they cannot be taken from the store, and while a reply is written', async () => {
+    const { window, chatId, second, leaf } = await branched()
+    const before = window.chat!.messages.map(({ id }) => id)
+    const { removeMessages } = store
+    store.removeMessages = async () => {
+      throw new TernError({ code: 'disk-full', message: 'The disk is full.' })
+    }
+    await expect(chats.deleteFrom(chatId, second)).rejects.toMatchObject({ code: 'disk-full' })
+    store.removeMessages = removeMessages
+    expect(window.chat!.messages.map(({ id }) => id)).toEqual(before)
+    await chats.regenerate(chatId, leaf)
+    await expect(chats.deleteFrom(chatId, second)).rejects.toMatchObject({ code: 'chat-busy' })
+    await finish(window)
+  })
 })

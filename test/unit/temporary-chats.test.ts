@@ -35,7 +35,7 @@ it('the store of the disk hears nothing of a temporary chat, from its beginning 
     messages: [{ content: 'secret' }, { content: 'secret' }],
   })
   await both.deleteSnapshot('secret-2')
-  await both.removeMessage('secret-2')
+  await both.removeMessages('secret', ['secret-2'], {})
   await both.purge('secret')
   // A reply that ends after its chat.
   await expect(both.setMessage('secret-1', { content: 'late' })).rejects.toMatchObject({ code: 'message-not-found' })

@@ -3,23 +3,35 @@
  * again), the engine process (its states are kept as snapshots) and the host (everything is handed to the store as it
  * happens). It never looks into a state.
  */
-import { type Chat, type ChatEvent, type ChatSummariesEvent, MAX_COMPARED } from '../../../contract/app/chats.ts'
-import { TernError, type TernErrorData, toErrorData } from '../../../contract/errors.ts'
+import {
+  type Chat,
+  type ChatEvent,
+  type ChatSummariesEvent,
+  MAX_COMPARED,
+  type MapNode,
+} from '../../../contract/app/chats.ts'
+import { TernError, type TernErrorData } from '../../../contract/errors.ts'
 import type { AbortSignalLike } from '../../../contract/rpc.ts'
 import { DEFAULT_CHAT_SAMPLING, type Sampling } from '../../../contract/words/sampling.ts'
 import { newId as drawId, type NewId } from '../../ids.ts'
 import { type Cancel, systemTime, type Time } from '../../time.ts'
+import { statesOf, storeAgain } from './deleted-messages.ts'
 import type { MessageNode, MessagePatch } from './message-tree.ts'
 import { canContinue, OpenChat } from './open-chat.ts'
+import { checkIdle, messageOf, OpenChats } from './open-chats.ts'
 import type { ChatPatch, ChatRecord, ChatStore, EngineAccess } from './ports.ts'
 import { type ReplyContext, ReplyRun } from './reply-run.ts'
 import { SessionStore } from './session-store.ts'
 import { Summaries } from './summaries.ts'
 import { withTemporaryChats } from './temporary-chats.ts'
-import { givenTitle, NEW_CHAT_TITLE, titleOf } from './titles.ts'
+import { givenTitle, NEW_CHAT_TITLE, openingOf, titleOf } from './titles.ts'
+import { WriteQueue } from './write-queue.ts'
 
 /** A deleted chat can be restored for this long. */
 export const KEEP_DELETED_MS = 60_000
+
+/** Of a message are looked at for its first words. */
+const MAX_OPENING_CHARACTERS = 500
 
 export interface ChatsOptions {
   time?: Time
@@ -32,38 +44,38 @@ export class Chats {
   private readonly store: ChatStore
   private readonly time: Time
   private readonly newId: NewId
-  private readonly onStoreFailure: (error: TernErrorData | null) => void
-  private hasFailed = false
   private readonly sessions: SessionStore
   private readonly replyContext: ReplyContext
-  private readonly open = new Map<string, Promise<OpenChat>>()
+  private readonly open: OpenChats
   private readonly summaries = new Summaries()
   private readonly purges = new Map<string, Cancel>()
-  /** Everything that is stored, one after another; the list of chats first. */
-  private writes: Promise<unknown>
+  private readonly writes: WriteQueue
+  private readonly listed: Promise<unknown>
 
   constructor(engine: EngineAccess, store: ChatStore, options: ChatsOptions = {}) {
     this.store = withTemporaryChats(store)
     this.time = options.time ?? systemTime
     this.newId = options.newId ?? drawId
-    this.onStoreFailure = options.onStoreFailure ?? (() => {})
+    this.writes = new WriteQueue(options.onStoreFailure ?? (() => {}))
+    this.open = new OpenChats(this.store, this.writes)
     this.sessions = new SessionStore(this.store)
     this.replyContext = {
       engine,
       sessions: this.sessions,
       time: this.time,
       store: {
-        setMessage: (messageId, patch) => this.write(() => this.store.setMessage(messageId, patch())),
-        appendText: (messageId, text, at) => this.write(() => this.store.appendText(messageId, text, at)),
-        deleteSnapshot: messageId => void this.write(() => this.store.deleteSnapshot(messageId)).catch(() => {}),
+        setMessage: (messageId, patch) => this.writes.add(() => this.store.setMessage(messageId, patch())),
+        appendText: (messageId, text, at) => this.writes.add(() => this.store.appendText(messageId, text, at)),
+        deleteSnapshot: messageId => void this.writes.add(() => this.store.deleteSnapshot(messageId)).catch(() => {}),
       },
       giveUp: (chat, messageId) => this.giveUp(chat, messageId),
     }
-    this.writes = this.readList().catch(thrown => this.onStoreFailure(toErrorData(thrown)))
+    // Before all else; what it throws has been told.
+    this.listed = this.writes.add(() => this.readList()).catch(() => {})
   }
 
   async watchSummaries(emit: (event: ChatSummariesEvent) => void, signal: AbortSignalLike): Promise<void> {
-    await this.writes
+    await this.listed
     await this.summaries.watch(emit, signal)
   }
 
@@ -78,15 +90,15 @@ export class Chats {
       activeLeafId: null,
       isTemporary,
     }
-    await this.write(() => this.store.addChat(record))
+    await this.writes.add(() => this.store.addChat(record))
     const chat = new OpenChat(record, [])
-    this.open.set(record.id, Promise.resolve(chat))
+    this.open.add(chat)
     this.tellSummary(chat)
     return chat.view()
   }
 
   async delete(chatId: string): Promise<void> {
-    const chat = await this.openChat(chatId)
+    const chat = await this.open.get(chatId)
     if (chat.record.deletedAtMs !== null) return
     chat.stopReplies()
     await this.setChat(chat, { deletedAtMs: this.time.wallMs() })
@@ -95,7 +107,7 @@ export class Chats {
   }
 
   async restore(chatId: string): Promise<void> {
-    const chat = await this.openChat(chatId)
+    const chat = await this.open.get(chatId)
     if (chat.record.deletedAtMs === null) return
     this.purges.get(chatId)?.()
     this.purges.delete(chatId)
@@ -105,35 +117,35 @@ export class Chats {
 
   async send(chatId: string, text: string, sampling?: Sampling): Promise<void> {
     await this.restore(chatId)
-    const chat = await this.idleChat(chatId)
+    const chat = await this.open.getIdle(chatId)
     const title = chat.tree.size === 0 ? { title: titleOf(text) } : {}
     const question = this.newMessage('user', text, chat.tree.activeLeafId)
     await this.ask(chat, [question, this.newMessage('assistant', '', question.id)], title, sampling)
   }
 
   async stop(chatId: string, messageId?: string): Promise<void> {
-    const chat = await this.openChat(chatId)
+    const chat = await this.open.get(chatId)
     if (messageId === undefined) chat.stopReplies()
     else chat.replies.get(messageId)?.stop.abort()
   }
 
   async regenerate(chatId: string, messageId: string, sampling?: Sampling): Promise<void> {
-    const chat = await this.idleChat(chatId)
-    const { parentId } = this.messageOf(chat, messageId, 'assistant')
+    const chat = await this.open.getIdle(chatId)
+    const { parentId } = messageOf(chat, messageId, 'assistant')
     await this.ask(chat, [this.newMessage('assistant', '', parentId)], {}, sampling)
   }
 
   async edit(chatId: string, messageId: string, text: string, sampling?: Sampling): Promise<void> {
-    const chat = await this.idleChat(chatId)
-    const { parentId } = this.messageOf(chat, messageId, 'user')
+    const chat = await this.open.getIdle(chatId)
+    const { parentId } = messageOf(chat, messageId, 'user')
     const question = this.newMessage('user', text, parentId)
     await this.ask(chat, [question, this.newMessage('assistant', '', question.id)], {}, sampling)
   }
 
   async continue(chatId: string, messageId: string, sampling?: Sampling): Promise<void> {
-    const chat = await this.idleChat(chatId)
-    this.checkIdle(chat)
-    const message = this.messageOf(chat, messageId, 'assistant')
+    const chat = await this.open.getIdle(chatId)
+    checkIdle(chat)
+    const message = messageOf(chat, messageId, 'assistant')
     if (messageId !== chat.tree.activeLeafId || !canContinue(message)) {
       throw new TernError({
         code: 'invalid-argument',
@@ -159,14 +171,14 @@ export class Chats {
         remedy: 'Give the chat a name with letters in it.',
       })
     }
-    const chat = await this.openChat(chatId)
+    const chat = await this.open.get(chatId)
     await this.setChat(chat, { title })
     chat.tellWhole()
   }
 
   async branch(chatId: string, messageId: string): Promise<Chat> {
-    const chat = await this.idleChat(chatId)
-    this.messageOf(chat, messageId)
+    const chat = await this.open.getIdle(chatId)
+    messageOf(chat, messageId)
     const path = chat.tree.pathTo(messageId)
     const nowMs = this.time.wallMs()
     const record: ChatRecord = {
@@ -183,24 +195,24 @@ export class Chats {
       return copy
     })
     const activeLeafId = copies.at(-1)!.id
-    await this.write(() => this.store.addChat({ ...record, activeLeafId: null }))
-    await this.write(() => this.store.addMessages(record.id, copies, { activeLeafId }))
+    await this.writes.add(() => this.store.addChat({ ...record, activeLeafId: null }))
+    await this.writes.add(() => this.store.addMessages(record.id, copies, { activeLeafId }))
     // The latest state leads to all that follows; of those before it each is a place to branch off again.
     for (const [n, { id }] of path.entries()) {
       const state = await this.store.getSnapshot(id)
-      if (state !== null) await this.write(() => this.store.putSnapshot(record.id, copies[n].id, state))
+      if (state !== null) await this.writes.add(() => this.store.putSnapshot(record.id, copies[n].id, state))
     }
     const branch = new OpenChat({ ...record, activeLeafId }, copies)
-    this.open.set(record.id, Promise.resolve(branch))
+    this.open.add(branch)
     this.tellSummary(branch)
     return branch.view()
   }
 
   async compare(chatId: string, questionId: string, samplings: readonly Sampling[]): Promise<void> {
-    const chat = await this.openChat(chatId)
+    const chat = await this.open.get(chatId)
     const compared = chat.compared?.questionId === questionId ? chat.compared : null
-    if (compared === null) this.checkIdle(chat)
-    this.messageOf(chat, questionId, 'user')
+    if (compared === null) checkIdle(chat)
+    messageOf(chat, questionId, 'user')
     const temperatures = compared?.temperatures ?? new Map<string, number | null>()
     if (temperatures.size + samplings.length > MAX_COMPARED) {
       throw new TernError({
@@ -229,12 +241,11 @@ export class Chats {
   }
 
   async keep(chatId: string, messageId: string | null): Promise<void> {
-    const chat = await this.openChat(chatId)
+    const chat = await this.open.get(chatId)
     const { compared } = chat
     if (compared === null) return
     if (messageId !== null) {
-      if (!compared.temperatures.has(messageId)) throw messageGone()
-      this.messageOf(chat, messageId)
+      messageOf(chat, compared.temperatures.has(messageId) ? messageId : '')
       chat.tree.show(messageId)
     }
     chat.compared = null
@@ -243,9 +254,52 @@ export class Chats {
     await this.setChat(chat, { activeLeafId: chat.tree.activeLeafId })
   }
 
+  async deleteFrom(chatId: string, messageId: string): Promise<void> {
+    const chat = await this.open.getIdle(chatId)
+    messageOf(chat, messageId)
+    const leafId = chat.tree.activeLeafId
+    const states = await statesOf(this.store, chat.tree.below(messageId))
+    checkIdle(chat)
+    const messages = chat.tree.removeFrom(messageId)
+    const activeLeafId = chat.tree.activeLeafId
+    const ids = messages.map(({ id }) => id)
+    try {
+      await this.writes.add(() => this.store.removeMessages(chatId, ids, { activeLeafId }))
+    } catch (thrown) {
+      chat.tree.addAgain(messages, leafId)
+      throw thrown
+    }
+    chat.deleted?.forget()
+    const forget = this.time.after(KEEP_DELETED_MS, () => this.forgetDeleted(chat))
+    chat.deleted = { messages, states, leafId, forget }
+    chat.compared = null
+    chat.record = { ...chat.record, activeLeafId }
+    this.tellChanged(chat)
+  }
+
+  async restoreMessages(chatId: string): Promise<void> {
+    const chat = await this.open.getIdle(chatId)
+    const { deleted } = chat
+    if (deleted === null) return
+    deleted.forget()
+    chat.deleted = null
+    chat.tree.addAgain(deleted.messages, deleted.leafId)
+    chat.compared = null
+    chat.record = { ...chat.record, activeLeafId: deleted.leafId }
+    this.tellChanged(chat)
+    await this.writes.add(() => storeAgain(this.store, chatId, deleted))
+  }
+
+  async map(chatId: string): Promise<MapNode[]> {
+    const { tree } = await this.open.get(chatId)
+    return tree.all().map(({ id, parentId, role, content, createdAtMs }) => {
+      return { id, parentId, role, opening: openingOf(content.slice(0, MAX_OPENING_CHARACTERS)) ?? '', createdAtMs }
+    })
+  }
+
   async select(chatId: string, messageId: string): Promise<void> {
-    const chat = await this.idleChat(chatId)
-    this.messageOf(chat, messageId)
+    const chat = await this.open.getIdle(chatId)
+    messageOf(chat, messageId)
     chat.compared = null
     chat.tree.show(messageId)
     chat.tellWhole()
@@ -254,24 +308,20 @@ export class Chats {
 
   /** The whole chat at once, then its changes until `signal` fires or the chat is gone for good. */
   async watch(chatId: string, emit: (event: ChatEvent) => void, signal: AbortSignalLike): Promise<void> {
-    const chat = await this.openChat(chatId)
+    const chat = await this.open.get(chatId)
     if (signal.aborted) return
     await new Promise<void>(resolve => {
       signal.addEventListener('abort', () => resolve())
       chat.watch(emit, resolve)
     })
     chat.unwatch(emit)
-    this.closeUnused(chat)
+    this.open.closeUnused(chat)
   }
 
   /** Replies are stopped and all that was written is stored: before the end. */
   async settle(): Promise<void> {
-    for (const opening of this.open.values()) (await opening.catch(() => null))?.stopReplies()
-    let seen: Promise<unknown>
-    do {
-      seen = this.writes
-      await seen
-    } while (seen !== this.writes)
+    await this.open.stopReplies()
+    await this.writes.settled()
   }
 
   /** What was cut off when the host ended before is marked so; deleted chats go for good. */
@@ -280,55 +330,6 @@ export class Chats {
       if (chat.deletedAtMs !== null) await this.store.purge(chat.id)
       else this.summaries.set(chat, messageCount, false)
     }
-  }
-
-  private openChat(chatId: string): Promise<OpenChat> {
-    const known = this.open.get(chatId)
-    if (known !== undefined) return known
-    const opening = this.write(() => this.load(chatId))
-    this.open.set(chatId, opening)
-    opening.catch(() => this.open.delete(chatId))
-    return opening
-  }
-
-  private async load(chatId: string): Promise<OpenChat> {
-    const stored = await this.store.open(chatId)
-    if (stored === null) throw gone()
-    // No reply is in flight in a chat that was not open: one that looks so was cut off with the host.
-    const patch: MessagePatch = { status: 'interrupted', error: CUT_OFF }
-    const messages = await Promise.all(
-      stored.messages.map(async message => {
-        if (message.status !== 'pending' && message.status !== 'streaming') return message
-        await this.store.setMessage(message.id, patch)
-        return { ...message, ...patch }
-      }),
-    )
-    return new OpenChat(stored.chat, messages)
-  }
-
-  private closeUnused(chat: OpenChat): void {
-    if (!chat.isInUse) this.open.delete(chat.record.id)
-  }
-
-  private async idleChat(chatId: string): Promise<OpenChat> {
-    const chat = await this.openChat(chatId)
-    this.checkIdle(chat)
-    return chat
-  }
-
-  private checkIdle(chat: OpenChat): void {
-    if (!chat.isReplying) return
-    throw new TernError({
-      code: 'chat-busy',
-      message: 'A reply is being written in this chat.',
-      remedy: 'Wait until it ends, or stop it.',
-    })
-  }
-
-  private messageOf(chat: OpenChat, messageId: string, role?: MessageNode['role']): MessageNode {
-    const message = chat.tree.node(messageId)
-    if (message !== undefined && (role === undefined || message.role === role)) return message
-    throw messageGone()
   }
 
   private newMessage(role: 'user' | 'assistant', content: string, parentId: string | null): MessageNode {
@@ -348,7 +349,7 @@ export class Chats {
 
   /** Adds messages that end in an empty reply, and lets that be written. When they cannot be stored, nothing has changed. */
   private async ask(chat: OpenChat, messages: MessageNode[], changes: ChatPatch, sampling?: Sampling): Promise<void> {
-    this.checkIdle(chat)
+    checkIdle(chat)
     chat.compared = null
     const replyId = messages.at(-1)!.id
     const [reply] = await this.add(chat, messages, [replyId], { ...changes, activeLeafId: replyId })
@@ -372,7 +373,7 @@ export class Chats {
     chat.record = { ...chat.record, ...patch }
     const replies = replyIds.map(messageId => this.replyTo(chat, messageId))
     try {
-      await this.write(() => this.store.addMessages(chat.record.id, messages, patch))
+      await this.writes.add(() => this.store.addMessages(chat.record.id, messages, patch))
     } catch (thrown) {
       for (const messageId of replyIds) chat.replies.delete(messageId)
       chat.record = before.record
@@ -390,9 +391,19 @@ export class Chats {
     return reply
   }
 
-  private tellStarted(chat: OpenChat): void {
+  private forgetDeleted(chat: OpenChat): void {
+    chat.deleted = null
+    chat.tellWhole()
+    this.open.closeUnused(chat)
+  }
+
+  private tellChanged(chat: OpenChat): void {
     chat.tellWhole()
     this.tellSummary(chat)
+  }
+
+  private tellStarted(chat: OpenChat): void {
+    this.tellChanged(chat)
     // Deleted while its messages were being stored.
     if (chat.record.deletedAtMs !== null) chat.stopReplies()
   }
@@ -401,21 +412,22 @@ export class Chats {
     await reply.run({ ...DEFAULT_CHAT_SAMPLING, ...sampling })
     chat.endReply(reply.figures.messageId)
     void this.setChat(chat, { updatedAtMs: this.time.wallMs() }).catch(() => {})
-    this.closeUnused(chat)
+    this.open.closeUnused(chat)
   }
 
   private giveUp(chat: OpenChat, messageId: string): void {
     chat.forgetCompared(messageId)
     chat.tree.removeLeaf(messageId)
-    void this.write(() => this.store.removeMessage(messageId)).catch(() => {})
-    void this.setChat(chat, { activeLeafId: chat.tree.activeLeafId }).catch(() => {})
-    chat.tellWhole()
+    const patch = { activeLeafId: chat.tree.activeLeafId }
+    chat.record = { ...chat.record, ...patch }
+    void this.writes.add(() => this.store.removeMessages(chat.record.id, [messageId], patch)).catch(() => {})
+    this.tellChanged(chat)
   }
 
   private async setChat(chat: OpenChat, patch: ChatPatch): Promise<void> {
     chat.record = { ...chat.record, ...patch }
     this.tellSummary(chat)
-    await this.write(() => this.store.setChat(chat.record.id, patch))
+    await this.writes.add(() => this.store.setChat(chat.record.id, patch))
   }
 
   private tellSummary(chat: OpenChat): void {
@@ -431,38 +443,12 @@ export class Chats {
 
   private async purge(chatId: string): Promise<void> {
     this.purges.delete(chatId)
-    const chat = await this.openChat(chatId)
+    const chat = await this.open.get(chatId)
+    chat.deleted?.forget()
     chat.endWatching()
-    this.open.delete(chatId)
+    this.open.forget(chatId)
     this.sessions.dropChat(chatId)
     this.summaries.remove(chatId)
-    await this.write(() => this.store.purge(chatId))
+    await this.writes.add(() => this.store.purge(chatId))
   }
-
-  private write<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.writes.then(work)
-    this.writes = done.then(
-      () => {
-        if (this.hasFailed) this.onStoreFailure(null)
-        this.hasFailed = false
-      },
-      thrown => {
-        const error = toErrorData(thrown)
-        if (error.code === 'chat-not-found' || error.code === 'message-not-found') return
-        this.hasFailed = true
-        this.onStoreFailure(error)
-      },
-    )
-    return done
-  }
-}
-
-const messageGone = () => new TernError({ code: 'message-not-found', message: 'This message does not exist any more.' })
-
-const gone = () => new TernError({ code: 'chat-not-found', message: 'This chat does not exist any more.' })
-
-const CUT_OFF: TernErrorData = {
-  code: 'engine-lost',
-  message: 'Tern ended while this reply was being written.',
-  remedy: 'Continue goes on where the text ends.',
 }

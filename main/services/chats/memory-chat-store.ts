@@ -69,10 +69,14 @@ export function createMemoryChatStore(maxSnapshotBytes = MAX_SNAPSHOT_BYTES): Ch
         })
       })
     },
-    async removeMessage(messageId) {
-      chatOfMessage.get(messageId)?.messages.delete(messageId)
-      chatOfMessage.delete(messageId)
-      snapshots.delete(messageId)
+    async removeMessages(chatId, messageIds, patch) {
+      const { messages } = find(chatId)
+      for (const messageId of messageIds) {
+        if (!messages.delete(messageId)) continue
+        chatOfMessage.delete(messageId)
+        snapshots.delete(messageId)
+      }
+      await setChat(chatId, patch)
     },
     async purge(chatId) {
       for (const messageId of chats.get(chatId)?.messages.keys() ?? []) {

@@ -34,6 +34,11 @@ export class MessageTree {
     return this.nodes.get(id)
   }
 
+  /** Of all branches, parents before their children, versions in their order. */
+  all(): MessageNode[] {
+    return [...this.nodes.values()]
+  }
+
   /** Adds a message and shows it. Throws when its parent is unknown or its id is known. */
   addChild(node: MessageNode): void {
     if (this.nodes.has(node.id)) throw new Error(`Message ${node.id} is in the tree already.`)
@@ -60,6 +65,27 @@ export class MessageTree {
     const latest = left.at(-1)
     if (latest === undefined) this.shown.delete(parentId)
     else if (this.shown.get(parentId) === id) this.shown.set(parentId, latest)
+  }
+
+  /** A message and all that follow it in any branch, parents first. */
+  below(id: string): MessageNode[] {
+    const found = [this.expect(id)]
+    for (const { id: parentId } of found)
+      for (const child of this.siblingsBelow(parentId)) found.push(this.expect(child))
+    return found
+  }
+
+  /** Takes a message and all below it away; its latest sibling is shown instead. Returns them, parents first. */
+  removeFrom(id: string): MessageNode[] {
+    const removed = this.below(id)
+    for (const node of removed.toReversed()) this.removeLeaf(node.id)
+    return removed
+  }
+
+  /** What `removeFrom` took, as the last versions; `leafId`: the branch to show. */
+  addAgain(nodes: readonly MessageNode[], leafId: string | null): void {
+    for (const node of nodes) this.addChild(node)
+    if (leafId !== null) this.show(leafId)
   }
 
   /** All versions of a message, oldest first, itself among them. */

@@ -1,5 +1,6 @@
 /** A chat that is open: its messages, who watches it, and the reply that is being written in it. */
 import type { Chat, ChatEvent, ChatMessage, Comparison, ReplyInFlight } from '../../../contract/app/chats.ts'
+import type { DeletedMessages } from './deleted-messages.ts'
 import { type MessageNode, type MessagePatch, MessageTree } from './message-tree.ts'
 import type { ChatRecord } from './ports.ts'
 
@@ -23,6 +24,7 @@ export class OpenChat {
   /** By message. More than one only while they are compared. */
   readonly replies = new Map<string, RunningReply>()
   compared: Compared | null = null
+  deleted: DeletedMessages | null = null
   private readonly watchers = new Map<(event: ChatEvent) => void, () => void>()
 
   constructor(record: ChatRecord, messages: readonly MessageNode[]) {
@@ -31,7 +33,7 @@ export class OpenChat {
   }
 
   get isInUse(): boolean {
-    return this.watchers.size > 0 || this.isReplying
+    return this.watchers.size > 0 || this.isReplying || this.deleted !== null
   }
 
   get isReplying(): boolean {
@@ -49,6 +51,7 @@ export class OpenChat {
       messages: path.map(node => this.messageView(node)),
       reply: this.replies.get(leafId)?.figures ?? null,
       comparison: compared === null ? null : this.comparisonView(compared),
+      deleted: this.deleted === null ? null : { messageCount: this.deleted.messages.length },
       isDeleted: deletedAtMs !== null,
       isTemporary,
     }

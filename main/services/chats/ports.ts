@@ -45,7 +45,8 @@ export interface ChatStore {
   setMessage(messageId: string, patch: MessagePatch): Promise<void>
   /** `atOffset`: the length of what is there, in UTF-16 units; anything else is refused, so that nothing is doubled. */
   appendText(messageId: string, text: string, atOffset: number): Promise<void>
-  removeMessage(messageId: string): Promise<void>
+  /** In one step: these messages, with their states and for good, and the changes of the chat. Unknown ones are no fault. */
+  removeMessages(chatId: string, messageIds: readonly string[], patch: ChatPatch): Promise<void>
   /** The chat, its messages and their states, for good. */
   purge(chatId: string): Promise<void>
   /**

@@ -31,12 +31,15 @@ export function givenTitle(text: string): string | null {
 }
 
 /** Never empty. */
-export function titleOf(text: string): string {
+export const titleOf = (text: string): string => openingOf(text) ?? NEW_CHAT_TITLE
+
+/** The first words of a text, fit for one line; null: it shows nothing. */
+export function openingOf(text: string): string | null {
   for (const line of text.split(/\r\n|[\n\r\u2028\u2029\u0085]/)) {
     const title = plain(line)
     if (HAS_VISIBLE.test(title)) return cut(title)
   }
-  return NEW_CHAT_TITLE
+  return null
 }
 
 function plain(line: string): string {

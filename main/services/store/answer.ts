@@ -32,9 +32,10 @@ const callsOn = ({ chats, states }: Databases): Calls & { close(): void } => ({
   addMessages: (chatId, messages, patch) => chats.addMessages(chatId, messages, patch),
   setMessage: (messageId, patch) => chats.setMessage(messageId, patch),
   appendText: (messageId, text, atOffset) => chats.appendText(messageId, text, atOffset),
-  removeMessage(messageId) {
-    chats.removeMessage(messageId)
-    states.delete(messageId)
+  removeMessages(chatId, messageIds, patch) {
+    const removed = chats.removeMessages(chatId, messageIds, patch)
+    for (const id of removed) states.delete(id)
+    states.compact()
   },
   purge(chatId) {
     const messages = chats.open(chatId)?.messages ?? []

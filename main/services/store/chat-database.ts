@@ -128,13 +128,26 @@ export class ChatDatabase {
     })
   }
 
-  removeMessage(messageId: string): void {
-    this.run('DELETE FROM messages WHERE id = ?', [messageId])
+  /** Those of the chat among them; returns their ids. Gone from the file too, as after `purge`. */
+  removeMessages(chatId: string, messageIds: readonly string[], patch: ChatPatch): string[] {
+    const removed: string[] = []
+    this.inTransaction(() => {
+      this.setChat(chatId, patch)
+      for (const id of messageIds) {
+        if (this.run('DELETE FROM messages WHERE id = ? AND chat_id = ?', [id, chatId]) > 0) removed.push(id)
+      }
+    })
+    this.compact()
+    return removed
   }
 
   /** Gone from the file too: freed pages are overwritten, the log is emptied. */
   purge(chatId: string): void {
     this.run('DELETE FROM chats WHERE id = ?', [chatId])
+    this.compact()
+  }
+
+  private compact(): void {
     this.database.exec('PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)')
   }
 

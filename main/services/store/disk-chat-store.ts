@@ -77,7 +77,7 @@ export async function openDiskChatStore(options: DiskChatStoreOptions): Promise<
     addMessages: remote('addMessages'),
     setMessage: remote('setMessage'),
     appendText: remote('appendText'),
-    removeMessage: remote('removeMessage'),
+    removeMessages: remote('removeMessages'),
     purge: remote('purge'),
     putSnapshot: remote('putSnapshot'),
     getSnapshot: remote('getSnapshot'),

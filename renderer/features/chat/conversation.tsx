@@ -2,7 +2,7 @@
 import { useEffect } from 'react'
 import { useChats, useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
-import { failureOf, replyOf } from '../../stores/chats.ts'
+import { failureOf, isReplying, replyOf } from '../../stores/chats.ts'
 import { shownTitle } from '../../ui/chat-title.ts'
 import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { Icon } from '../../ui/icons.tsx'
@@ -35,6 +35,7 @@ export function Conversation() {
       <section className="conversation-scroller" ref={scroller} aria-label={strings.conversation.messages} tabIndex={0}>
         <div className="conversation-content" ref={content}>
           <Messages />
+          <DeletedMessages />
           <RemovedElsewhere />
           <Gone />
           <Failure />
@@ -77,6 +78,30 @@ function Messages() {
       </div>
       {phase === 'failed' ? <EngineFailed /> : null}
     </>
+  )
+}
+
+/** Messages that were deleted, while they can be brought back. */
+function DeletedMessages() {
+  const { chats } = useStores()
+  const count = useChats(state => state.chat?.deleted?.messageCount ?? 0)
+  const replying = useChats(isReplying)
+  if (count === 0) return null
+  return (
+    <div className="conversation-notice" role="status">
+      <p>{strings.conversation.deleted(count)}</p>
+      <div className="conversation-notice-actions">
+        <button
+          type="button"
+          className="quiet-button emphatic"
+          disabled={replying}
+          title={replying ? strings.composer.busy : undefined}
+          onClick={() => void chats.restoreMessages()}
+        >
+          {strings.conversation.undo}
+        </button>
+      </div>
+    </div>
   )
 }
 

@@ -5,8 +5,11 @@ import { useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { CopyButton } from '../../ui/copy.tsx'
 import { ErrorNotice } from '../../ui/error-notice.tsx'
+import { IconButton } from '../../ui/icon-button.tsx'
 import { Icon } from '../../ui/icons.tsx'
+import { Menu, type MenuItem } from '../../ui/menu.tsx'
 import { formatDuration, formatEstimate, formatRate } from '../../ui/units.ts'
+import { FIRST_TEMPERATURES } from '../branches/temperatures.ts'
 import { focusComposer } from './focus-composer.ts'
 import { Markdown } from './markdown.tsx'
 import { Question } from './question.tsx'
@@ -131,6 +134,20 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
     void action()
     focusComposer()
   }
+  const compare = () => {
+    const messages = chats.state.getState().chat?.messages ?? []
+    const question = messages[messages.findIndex(({ id }) => id === message.id) - 1]
+    if (question !== undefined) void chats.compare(question.id, FIRST_TEMPERATURES)
+  }
+  const items: MenuItem[] = [
+    { icon: 'columns', label: words.compare, obstacle: obstacle ?? null, onPick: compare },
+    {
+      icon: 'remove',
+      label: words.deleteFrom,
+      obstacle: obstacle ?? null,
+      onPick: () => void chats.deleteFrom(message.id),
+    },
+  ]
   return (
     <>
       <div className="reply-actions">
@@ -146,8 +163,10 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
             {words.continue}
           </button>
         ) : null}
-        {message.content === '' ? null : <CopyButton label={words.copy} text={() => message.content} copies="reply" />}
-        {message.actions.includes('regenerate') ? (
+        {message.content === '' ? null : (
+          <CopyButton iconOnly className="icon-button" label={words.copy} text={() => message.content} copies="reply" />
+        )}
+        {!message.actions.includes('regenerate') ? null : failed ? (
           <button
             type="button"
             className="quiet-button"
@@ -156,21 +175,27 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
             onClick={() => act(() => chats.regenerate(message.id))}
           >
             <Icon name="again" />
-            {failed ? words.tryAgain : words.regenerate}
+            {words.tryAgain}
           </button>
-        ) : null}
+        ) : (
+          <IconButton
+            icon="again"
+            label={words.regenerate}
+            disabled={obstacle !== undefined}
+            title={obstacle}
+            onClick={() => act(() => chats.regenerate(message.id))}
+          />
+        )}
         {message.content === '' ? null : (
-          <button
-            type="button"
-            className="quiet-button"
+          <IconButton
+            icon="branch"
+            label={words.branch}
             disabled={!connected}
             title={connected ? words.branchHint : obstacle}
             onClick={() => act(() => chats.branch(message.id))}
-          >
-            <Icon name="branch" />
-            {words.branch}
-          </button>
+          />
         )}
+        <Menu label={words.more} items={items} />
         <VersionSwitch message={message} />
       </div>
       <Figures message={message} />

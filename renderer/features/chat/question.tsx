@@ -7,6 +7,7 @@ import { isReplying } from '../../stores/chats.ts'
 import { CopyButton } from '../../ui/copy.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { isOfInputMethod } from '../../ui/input-method.ts'
+import { Menu } from '../../ui/menu.tsx'
 import { useMedia } from '../../ui/use-media.ts'
 import { focusComposer } from './focus-composer.ts'
 import { MAX_MESSAGE_CHARACTERS } from './limits.ts'
@@ -16,7 +17,12 @@ import { VersionSwitch } from './version-switch.tsx'
 export function Question({ message }: { message: ChatMessage }) {
   const isEditing = useChats(state => state.edits[message.id] !== undefined)
   return (
-    <article className="question" aria-label={strings.conversation.youSaid} style={roomFor(message.content)}>
+    <article
+      className="question"
+      data-message={message.id}
+      aria-label={strings.conversation.youSaid}
+      style={roomFor(message.content)}
+    >
       {isEditing ? <Editor message={message} /> : <Asked message={message} />}
     </article>
   )
@@ -61,6 +67,17 @@ function Asked({ message }: { message: ChatMessage }) {
           </button>
         ) : null}
         <CopyButton label={strings.question.copy} text={() => text} />
+        <Menu
+          label={strings.question.more}
+          items={[
+            {
+              icon: 'remove',
+              label: strings.question.deleteFrom,
+              obstacle,
+              onPick: () => void chats.deleteFrom(message.id),
+            },
+          ]}
+        />
       </div>
     </>
   )

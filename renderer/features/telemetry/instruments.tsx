@@ -4,6 +4,7 @@ import { strings } from '../../app/strings.ts'
 import { replyOf } from '../../stores/chats.ts'
 import { IconButton } from '../../ui/icon-button.tsx'
 import { DASH, formatBytes, formatDuration, formatParameters, formatPercent, formatRate } from '../../ui/units.ts'
+import { Branches } from '../branches/branches.tsx'
 import { MemoryGauge } from './memory-gauge.tsx'
 import { Reading } from './reading.tsx'
 
@@ -24,6 +25,7 @@ export function Instruments({ onClose }: { onClose: (() => void) | null }) {
       <Speed />
       <MemoryGauge />
       <Model />
+      <Branches />
     </aside>
   )
 }
