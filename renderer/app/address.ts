@@ -5,6 +5,7 @@
 import type { ChatsStore } from '../stores/chats.ts'
 import { isReplying, isShownTemporary } from '../stores/chats.ts'
 import type { Connection } from '../stores/connection.ts'
+import { type NavigationStore, type Place, SIDE_PLACES } from '../stores/navigation.ts'
 import { shownTitle } from '../ui/chat-title.ts'
 import { strings } from './strings.ts'
 
@@ -12,6 +13,8 @@ const ROUTE = /^#\/chat\/([\w-]+)$/
 
 export const chatIdOf = (hash: string): string | null => ROUTE.exec(hash)?.[1] ?? null
 export const hashOf = (chatId: string | null): string => (chatId === null ? '#/' : `#/chat/${chatId}`)
+
+const placeOf = (hash: string): Place => SIDE_PLACES.find(place => hash === `#/${place}`) ?? 'chat'
 
 /** What is used of the window. */
 export interface AddressBar {
@@ -23,23 +26,35 @@ export interface AddressBar {
   addEventListener(type: 'popstate', listener: () => void): void
 }
 
-/** Opens the chat that the address names, and keeps the two in step from then on. */
-export function followAddress(chats: ChatsStore, bar: AddressBar): void {
+/** Opens what the address names, and keeps the two in step from then on. */
+export function followAddress(chats: ChatsStore, navigation: NavigationStore, bar: AddressBar): void {
   const named = chatIdOf(bar.location.hash)
   if (named !== null) chats.open(named)
+  navigation.go(placeOf(bar.location.hash))
   let shown = chats.state.getState().currentId
-  bar.history.replaceState(null, '', hashOf(shown))
+  const hashOfPlace = () => {
+    const { place } = navigation.state.getState()
+    return place === 'chat' ? hashOf(shown) : `#/${place}`
+  }
+  bar.history.replaceState(null, '', hashOfPlace())
+  navigation.state.subscribe(() => {
+    if (bar.location.hash !== hashOfPlace()) bar.history.pushState(null, '', hashOfPlace())
+  })
   chats.state.subscribe(({ currentId }) => {
     if (currentId === shown) return
     const isFirstMessage = shown === null && chats.state.getState().sending
     shown = currentId
+    navigation.go('chat')
     if (chatIdOf(bar.location.hash) === currentId) return
     // A new chat that gets its id is the same place.
     if (isFirstMessage) bar.history.replaceState(null, '', hashOf(currentId))
     else bar.history.pushState(null, '', hashOf(currentId))
   })
   bar.addEventListener('popstate', () => {
-    const chatId = chatIdOf(bar.location.hash)
+    const { hash } = bar.location
+    navigation.go(placeOf(hash))
+    if (placeOf(hash) !== 'chat') return
+    const chatId = chatIdOf(hash)
     if (chatId === null) chats.newChat()
     else chats.open(chatId)
   })

@@ -12,9 +12,10 @@ import { Instruments } from '../features/telemetry/instruments.tsx'
 import { useMedia } from '../ui/use-media.ts'
 import { keepFocus } from './focus-keeper.ts'
 import { Header } from './header.tsx'
+import { placeRow } from './places.tsx'
 import { useShortcuts } from './shortcuts.ts'
 import { ShortcutsDialog } from './shortcuts-dialog.tsx'
-import { useChats, usePreferences, useStores } from './stores.ts'
+import { useChats, useNavigation, usePreferences, useStores } from './stores.ts'
 import { strings } from './strings.ts'
 
 export type Region = 'chats' | 'instruments'
@@ -48,9 +49,11 @@ function useRegions() {
   }
 }
 
-/** The conversation; in its place, while replies are compared, all of them. */
+/** The conversation; in its place, while replies are compared, all of them; or the page of another place. */
 function Centre({ composer }: { composer: RefObject<HTMLTextAreaElement | null> }) {
+  const row = placeRow(useNavigation(state => state.place))
   const comparison = useChats(state => state.chat?.comparison ?? null)
+  if (row !== null) return <row.Page />
   if (comparison !== null) return <Comparison comparison={comparison} />
   return (
     <>
@@ -64,9 +67,19 @@ export function App() {
   const regions = useRegions()
   const composer = useRef<HTMLTextAreaElement>(null)
   const [showShortcuts, setShowShortcuts] = useState(false)
-  const { chats } = useStores()
+  const { chats, navigation } = useStores()
+  const place = useNavigation(state => state.place)
 
-  const goToComposer = () => composer.current?.focus()
+  const goToComposer = () => {
+    navigation.go('chat')
+    // The message box is back when the next frame is drawn.
+    if (composer.current === null) requestAnimationFrame(focusComposer)
+    else composer.current.focus()
+  }
+  const pickChat = () => {
+    navigation.go('chat')
+    regions.closeDrawer()
+  }
   const skipToComposer = (event: MouseEvent) => {
     event.preventDefault()
     goToComposer()
@@ -98,14 +111,19 @@ export function App() {
   }, [chats])
 
   return (
-    <div className="app" data-chats={regions.isOpen.chats} data-instruments={regions.isOpen.instruments}>
+    <div
+      className="app"
+      data-chats={regions.isOpen.chats}
+      data-instruments={regions.isOpen.instruments && place === 'chat'}
+    >
       {/* biome-ignore lint/a11y/useValidAnchor: it leads to a place on this page */}
       <a className="skip-link" href="#composer" onClick={skipToComposer} inert={regions.drawer !== null}>
         {strings.app.skipToComposer}
       </a>
       {regions.isOpen.chats ? (
         <ChatList
-          onPick={regions.closeDrawer}
+          onPick={pickChat}
+          onPlace={regions.closeDrawer}
           onClose={regions.drawer === 'chats' ? regions.closeDrawer : null}
           inert={regions.drawer === 'instruments'}
         />
@@ -115,11 +133,11 @@ export function App() {
         <ConnectionBanner />
         <EngineBanner />
         <StorageBanner />
-        <main className="main" aria-label={strings.conversation.region}>
+        <main className="main" aria-label={placeRow(place)?.label() ?? strings.conversation.region}>
           <Centre composer={composer} />
         </main>
       </div>
-      {regions.isOpen.instruments ? (
+      {regions.isOpen.instruments && place === 'chat' ? (
         <Instruments onClose={regions.drawer === 'instruments' ? regions.closeDrawer : null} />
       ) : null}
       {regions.drawer === null ? null : (

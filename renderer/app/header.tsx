@@ -2,7 +2,8 @@ import { nextTheme } from '../stores/preferences.ts'
 import { IconButton } from '../ui/icon-button.tsx'
 import type { Region } from './app.tsx'
 import { ChatTitle } from './chat-title.tsx'
-import { useConnection, useEngine, usePreferences, useStores } from './stores.ts'
+import { placeRow } from './places.tsx'
+import { useConnection, useEngine, useNavigation, usePreferences, useStores } from './stores.ts'
 import { strings } from './strings.ts'
 
 const THEME_ICON = { system: 'system', light: 'sun', dark: 'moon' } as const
@@ -15,7 +16,8 @@ interface HeaderProps {
 
 /** The line above the conversation: its title, the model, and what folds. */
 export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
-  const { preferences, chats } = useStores()
+  const { preferences, chats, navigation } = useStores()
+  const place = placeRow(useNavigation(state => state.place))
   const theme = usePreferences(state => state.theme)
   const words = strings.header
   const toggle = (region: 'chats' | 'instruments', show: string, hide: string) => (
@@ -30,8 +32,23 @@ export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
   return (
     <header className="header">
       {toggle('chats', words.showChats, words.hideChats)}
-      {isOpen.chats ? null : <IconButton icon="plus" label={strings.chats.newChat} onClick={() => chats.newChat()} />}
-      <ChatTitle />
+      {isOpen.chats ? null : (
+        <IconButton
+          icon="plus"
+          label={strings.chats.newChat}
+          onClick={() => {
+            chats.newChat()
+            navigation.go('chat')
+          }}
+        />
+      )}
+      {place === null ? (
+        <ChatTitle />
+      ) : (
+        <div className="header-title">
+          <h1>{place.label()}</h1>
+        </div>
+      )}
       <ModelName />
       <IconButton
         icon={THEME_ICON[theme]}
@@ -39,7 +56,7 @@ export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
         onClick={() => preferences.setState({ theme: nextTheme(theme) })}
       />
       <IconButton className="header-shortcuts" icon="keyboard" label={words.shortcuts} onClick={onShowShortcuts} />
-      {toggle('instruments', words.showInstruments, words.hideInstruments)}
+      {place === null ? toggle('instruments', words.showInstruments, words.hideInstruments) : null}
     </header>
   )
 }

@@ -9,11 +9,12 @@ import '../features/chat/empty.css'
 import '../features/chat/composer.css'
 import '../features/branches/branches.css'
 import '../features/engine/engine.css'
+import '../features/settings/settings.css'
 import '../features/telemetry/telemetry.css'
 import './media.css'
 import { createRoot } from 'react-dom/client'
 import { createFrameSchedule } from '../stores/frame.ts'
-import type { Memo } from '../stores/preferences.ts'
+import type { Memo, Preferences } from '../stores/preferences.ts'
 import { followAddress, followTitle } from './address.ts'
 import { App } from './app.tsx'
 import { CrashBoundary } from './crash-boundary.tsx'
@@ -37,14 +38,18 @@ const stores = createStores({
   windowMemo: memoOf(() => sessionStorage),
 })
 
-const showTheme = (theme: 'system' | 'light' | 'dark') => {
-  if (theme === 'system') delete document.documentElement.dataset.theme
-  else document.documentElement.dataset.theme = theme
+const showLook = ({ theme, textSizePercent, reduceMotion }: Preferences) => {
+  const { dataset, style } = document.documentElement
+  if (theme === 'system') delete dataset.theme
+  else dataset.theme = theme
+  // In percent, so that it multiplies what the browser is set to.
+  style.fontSize = textSizePercent === 100 ? '' : `${textSizePercent}%`
+  dataset.motion = reduceMotion ? 'reduced' : 'full'
 }
-showTheme(stores.preferences.getState().theme)
-stores.preferences.subscribe(({ theme }) => showTheme(theme))
+showLook(stores.preferences.getState())
+stores.preferences.subscribe(showLook)
 
-followAddress(stores.chats, window)
+followAddress(stores.chats, stores.navigation, window)
 followTitle(stores.chats, stores.connection, title => {
   document.title = title
 })

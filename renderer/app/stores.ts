@@ -6,6 +6,7 @@ import { type Connection, type ConnectionState, createConnection, type Dial } fr
 import { createEngineStore, type EngineState, type EngineStore } from '../stores/engine.ts'
 import type { Schedule } from '../stores/frame.ts'
 import { createMemoryStore, type MemoryStore } from '../stores/memory.ts'
+import { createNavigationStore, type NavigationState, type NavigationStore } from '../stores/navigation.ts'
 import { createPreferencesStore, type Memo, type Preferences, type PreferencesStore } from '../stores/preferences.ts'
 import { createStorageStore, type StorageState, type StorageStore } from '../stores/storage.ts'
 
@@ -14,6 +15,7 @@ export interface Stores {
   engine: EngineStore
   chats: ChatsStore
   memory: MemoryStore
+  navigation: NavigationStore
   preferences: PreferencesStore
   storage: StorageStore
 }
@@ -34,6 +36,7 @@ export function createStores(host: StoresHost): Stores {
     engine: createEngineStore(connection.client),
     chats: createChatsStore(connection.client, host.schedule, host.windowMemo),
     memory: createMemoryStore(connection.client),
+    navigation: createNavigationStore(),
     preferences: createPreferencesStore(host.settingsMemo),
     storage: createStorageStore(connection.client),
   }
@@ -53,6 +56,9 @@ export function useChats<T>(select: (state: ChatsState) => T): T {
 }
 export function useEngine<T>(select: (state: EngineState) => T): T {
   return useStore(useStores().engine.state, select)
+}
+export function useNavigation<T>(select: (state: NavigationState) => T): T {
+  return useStore(useStores().navigation.state, select)
 }
 export function useStorage<T>(select: (state: StorageState) => T): T {
   return useStore(useStores().storage.state, select)

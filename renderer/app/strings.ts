@@ -32,6 +32,35 @@ export const strings = {
     titleLabel: 'Title of this chat',
   },
 
+  places: {
+    region: 'Places',
+  },
+
+  settings: {
+    heading: 'Settings',
+    look: {
+      heading: 'Look',
+      theme: 'Theme',
+      themes: { system: 'System', light: 'Light', dark: 'Dark' },
+      textSize: 'Text size',
+      textSizeNote: 'Everything grows with it, instruments too.',
+      reduceMotion: 'Always reduce motion',
+      reduceMotionNote: 'Off: as the system asks.',
+    },
+    data: {
+      heading: 'Data',
+      folder: 'Folder',
+      folderNote: 'Chats, and the states with which they go on at once. Nothing of it leaves this computer.',
+      copyPath: 'Copy the path',
+    },
+    about: {
+      heading: 'About Tern',
+      what: 'Runs MatMul-free language models on this computer, offline. Apache-2.0.',
+      privacy: 'Privacy',
+      privacyNote: 'Tern opens no connection by itself, sends nothing, and counts nothing.',
+    },
+  },
+
   temporary: {
     label: 'Temporary',
     choose: 'Temporary chat',

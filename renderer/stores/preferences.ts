@@ -1,4 +1,4 @@
-/** The window's own settings: theme and folded regions. They are the only thing that the window remembers by itself. */
+/** The window's own settings: how it looks and what is folded. They are the only thing that the window remembers by itself. */
 import * as v from 'valibot'
 import { createStore, type StoreApi } from 'zustand/vanilla'
 
@@ -8,15 +8,23 @@ export interface Memo {
   setItem(key: string, value: string): void
 }
 
+export const MIN_TEXT_SIZE_PERCENT = 90
+export const MAX_TEXT_SIZE_PERCENT = 150
+const textSizePercent = v.pipe(v.number(), v.minValue(MIN_TEXT_SIZE_PERCENT), v.maxValue(MAX_TEXT_SIZE_PERCENT))
+
+/** What one version does not know or cannot read costs that setting alone. */
 const preferencesSchema = v.object({
-  theme: v.picklist(['system', 'light', 'dark']),
-  chatsOpen: v.boolean(),
-  instrumentsOpen: v.boolean(),
+  theme: v.fallback(v.picklist(['system', 'light', 'dark']), 'system'),
+  textSizePercent: v.fallback(textSizePercent, 100),
+  /** Nothing moves, whatever the system asks for. */
+  reduceMotion: v.fallback(v.boolean(), false),
+  chatsOpen: v.fallback(v.boolean(), true),
+  instrumentsOpen: v.fallback(v.boolean(), true),
 })
 export type Preferences = v.InferOutput<typeof preferencesSchema>
 
 const KEY = 'tern.preferences'
-const DEFAULTS: Preferences = { theme: 'system', chatsOpen: true, instrumentsOpen: true }
+const DEFAULTS: Preferences = v.parse(preferencesSchema, {})
 
 export type PreferencesStore = StoreApi<Preferences>
 

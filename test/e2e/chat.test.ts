@@ -230,6 +230,32 @@ describe.skipIf(noChromiumReason !== null)(`a chat${noChromiumReason === null ? 
       .waitFor()
   })
 
+  it('has a page of settings, which hold over a reload', async () => {
+    const words = (await prose().innerText()).trim()
+    await page.getByRole('navigation', { name: 'Places' }).getByRole('button', { name: 'Settings' }).click()
+    await page.getByRole('region', { name: 'Settings' }).waitFor()
+    await page.getByText('Dark', { exact: true }).click()
+    await page.getByRole('slider', { name: 'Text size' }).fill('120')
+    await page.getByRole('switch', { name: 'Always reduce motion' }).click()
+    await screenshot(page, 'real-settings-dark')
+    await page.reload()
+    await page.getByRole('region', { name: 'Settings' }).waitFor()
+    const look = () =>
+      page.evaluate(() => {
+        const { dataset, style } = document.documentElement
+        return [dataset.theme, dataset.motion, style.fontSize]
+      })
+    expect(await look()).toEqual(['dark', 'reduced', '120%'])
+    await page.getByText('System', { exact: true }).click()
+    await page.getByRole('slider', { name: 'Text size' }).fill('100')
+    await page.getByRole('switch', { name: 'Always reduce motion' }).click()
+    expect(await look()).toEqual([undefined, 'full', ''])
+    await screenshot(page, 'real-settings-light')
+    await page.goBack()
+    await page.locator('.reply').last().waitFor()
+    expect((await prose().innerText()).trim()).toBe(words)
+  })
+
   it('looks the same in the dark', async () => {
     await page.emulateMedia({ colorScheme: 'dark' })
     await screenshot(page, 'real-dark')

@@ -162,7 +162,11 @@ describe('preferences', () => {
   it('are remembered', () => {
     const memo = memoOf(null)
     createPreferencesStore(memo).setState({ theme: 'dark' })
-    expect(createPreferencesStore(memo).getState()).toEqual({ theme: 'dark', chatsOpen: true, instrumentsOpen: true })
+    expect(createPreferencesStore(memo).getState()).toMatchObject({
+      theme: 'dark',
+      chatsOpen: true,
+      instrumentsOpen: true,
+    })
   })
 
   it.each(['', 'null', '{', '{"theme":"pink"}'])('fall back to the defaults on %j', text => {

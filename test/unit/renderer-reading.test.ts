@@ -1,12 +1,15 @@
 /** What the window makes of texts before it draws them: pure functions. */
-import { expect, it } from 'vitest'
-import { chatIdOf, hashOf } from '../../renderer/app/address.ts'
+import { describe, expect, it } from 'vitest'
+import { type AddressBar, chatIdOf, followAddress, hashOf } from '../../renderer/app/address.ts'
 import { chatAsMarkdown } from '../../renderer/features/chat/copy-chat.tsx'
 import { exchange } from '../../renderer/features/chat/growing-text.tsx'
 import { shownHost } from '../../renderer/features/chat/link-target.ts'
 import { piecesOf } from '../../renderer/features/chat/markdown.tsx'
 import { prepareMarkdown } from '../../renderer/features/chat/prepare-markdown.ts'
 import { readingCostOf, timeLeftMs } from '../../renderer/features/chat/reading-cost.ts'
+import { createChatsStore } from '../../renderer/stores/chats.ts'
+import { createConnection } from '../../renderer/stores/connection.ts'
+import { createNavigationStore } from '../../renderer/stores/navigation.ts'
 import { shownTitle } from '../../renderer/ui/chat-title.ts'
 import { isOfInputMethod } from '../../renderer/ui/input-method.ts'
 import { chatMessage } from '../messages.ts'
@@ -112,6 +115,63 @@ it('knows the keys of an input method by either mark', () => {
 it('addresses name chats and nothing else', () => {
   expect(chatIdOf(hashOf('a-1_b'))).toBe('a-1_b')
   for (const hash of ['', '#/', '#composer', '#/chat/', '#/chat/a/b', '#/chat/<x>']) expect(chatIdOf(hash)).toBeNull()
+})
+
+describe('the address bar', () => {
+  const barAt = (hash: string) => {
+    const visited = [hash]
+    let pop = () => {}
+    const show = (_: null, __: string, url: string) => {
+      bar.location.hash = url
+    }
+    const bar: AddressBar & { back(): void; visited: string[] } = {
+      location: { hash },
+      visited,
+      history: {
+        pushState: (state, unused, url) => {
+          visited.push(url)
+          show(state, unused, url)
+        },
+        replaceState: show,
+      },
+      addEventListener: (_, listener) => {
+        pop = listener
+      },
+      back() {
+        visited.pop()
+        bar.location.hash = visited.at(-1)!
+        pop()
+      },
+    }
+    return bar
+  }
+  const storesAt = (hash: string) => {
+    const memo = { getItem: () => null, setItem: () => {} }
+    const { client } = createConnection(() => new Promise(() => {}))
+    const chats = createChatsStore(client, run => run(), memo)
+    const navigation = createNavigationStore()
+    const bar = barAt(hash)
+    followAddress(chats, navigation, bar)
+    return { chats, navigation, bar }
+  }
+
+  it('leads to the settings and back to the chat that was open', () => {
+    const { chats, navigation, bar } = storesAt('#/chat/a')
+    navigation.go('settings')
+    expect(bar.visited).toEqual(['#/chat/a', '#/settings'])
+    bar.back()
+    expect(navigation.state.getState().place).toBe('chat')
+    expect(chats.state.getState().currentId).toBe('a')
+  })
+
+  it('opens the settings where it names them, and a chat leads out of them', () => {
+    const { chats, navigation, bar } = storesAt('#/settings')
+    expect(navigation.state.getState().place).toBe('settings')
+    expect(bar.location.hash).toBe('#/settings')
+    chats.open('b')
+    expect(navigation.state.getState().place).toBe('chat')
+    expect(bar.location.hash).toBe('#/chat/b')
+  })
 })
 
 it('a copied chat says who said what', () => {

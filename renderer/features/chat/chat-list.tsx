@@ -2,7 +2,8 @@
 
 import { useEffect, useRef } from 'react'
 import type { ChatSummary } from '../../../contract/app/chats.ts'
-import { useChats, useConnection, useEngine, useStorage, useStores } from '../../app/stores.ts'
+import { PlaceRows } from '../../app/places.tsx'
+import { useChats, useConnection, useEngine, useNavigation, useStorage, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { type AttentionTimer, startAttentionTimer } from '../../ui/attention-timer.ts'
 import { shownTitle } from '../../ui/chat-title.ts'
@@ -13,14 +14,17 @@ import { Mark } from '../../ui/mark.tsx'
 interface ChatListProps {
   /** Called when a chat was chosen: a drawer closes then. */
   onPick(): void
+  /** Called when another place was chosen. */
+  onPlace(): void
   /** Given while the region is a drawer. */
   onClose: (() => void) | null
   /** Another drawer covers it. */
   inert: boolean
 }
 
-export function ChatList({ onPick, onClose, inert }: ChatListProps) {
+export function ChatList({ onPick, onPlace, onClose, inert }: ChatListProps) {
   const { chats } = useStores()
+  const isInChat = useNavigation(state => state.place === 'chat')
   const isNew = useChats(state => state.currentId === null)
   const version = useEngine(state => state.info?.version ?? null)
   return (
@@ -35,7 +39,7 @@ export function ChatList({ onPick, onClose, inert }: ChatListProps) {
       <button
         type="button"
         className="new-chat-button"
-        aria-current={isNew ? 'page' : undefined}
+        aria-current={isNew && isInChat ? 'page' : undefined}
         onClick={() => {
           chats.newChat()
           onPick()
@@ -46,6 +50,7 @@ export function ChatList({ onPick, onClose, inert }: ChatListProps) {
       </button>
       <Summaries onPick={onPick} />
       <Removed />
+      <PlaceRows onPick={onPlace} />
       <p className="chats-foot">
         <Kept />
         {version === null ? null : <span>{version}</span>}
@@ -83,7 +88,8 @@ function Summaries({ onPick }: { onPick(): void }) {
 
 function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) {
   const { chats } = useStores()
-  const isCurrent = useChats(state => state.currentId === summary.id)
+  const isInChat = useNavigation(state => state.place === 'chat')
+  const isCurrent = useChats(state => state.currentId === summary.id) && isInChat
   const lost = useConnection(state => state.phase !== 'open')
   const item = useRef<HTMLLIElement>(null)
   const title = shownTitle(summary.title)
