@@ -6,6 +6,7 @@ import { childOf } from './engine-child.ts'
 const supervisor = createSupervisor(childOf('test/fake-engine-process.ts'), {
   path: '/models/fake.gguf',
   name: 'fake.gguf',
+  isEmbedded: false,
   backend: 'auto',
 })
 await supervisor.whenReady()

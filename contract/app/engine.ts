@@ -16,7 +16,12 @@ const engineStatusSchema = v.variant('phase', [
   /** The process ended by itself; a new one is on its way. */
   v.object({ phase: v.literal('restarting'), attempt: count, reason: v.string() }),
   /** Given up, or the model cannot be loaded: `engine.retry` tries again. */
-  v.object({ phase: v.literal('failed'), error: errorDataSchema }),
+  v.object({
+    phase: v.literal('failed'),
+    error: errorDataSchema,
+    /** The model that could not be used, where it is another than the embedded one: that one can still be. */
+    otherModelPath: v.nullable(v.string()),
+  }),
 ])
 export type EngineStatus = v.InferOutput<typeof engineStatusSchema>
 
@@ -24,6 +29,8 @@ export const enginePart = {
   calls: {
     /** Starts the engine again after 'failed'. */
     'engine.retry': { params: nothing, result: nothing },
+    /** Loads the model that comes with Tern in place of the one asked for at the start. */
+    'engine.useEmbedded': { params: nothing, result: nothing },
   },
   streams: {
     'engine.status': { params: nothing, event: engineStatusSchema },

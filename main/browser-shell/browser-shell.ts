@@ -8,7 +8,7 @@ import packageJson from '../../package.json' with { type: 'json' }
 import { createAppHost } from '../host/app-service.ts'
 import { type AppStorage, openAppStorage } from '../host/app-storage.ts'
 import { engineChild } from '../host/engine-child.ts'
-import { type ModelOptions, modelRequest } from '../host/model-request.ts'
+import { type ModelOptions, modelRequests } from '../host/model-request.ts'
 import { noBrowserReason, openBrowser } from './open-browser.ts'
 import { startWindowServer } from './server.ts'
 
@@ -43,7 +43,7 @@ export async function startBrowserShell(options: BrowserShellOptions = {}): Prom
     storage: options.storage ?? (await openAppStorage()),
     info: { version: packageJson.version, shell: 'browser', platform: process.platform },
     spawnEngine: engineChild({ nodePath: process.execPath, entry: options.engineEntry ?? ENGINE_ENTRY }),
-    model: modelRequest(options, APP_ROOT),
+    ...modelRequests(options, APP_ROOT),
   })
   try {
     const server = await startWindowServer({

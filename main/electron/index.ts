@@ -6,7 +6,7 @@ import { createAppHost } from '../host/app-service.ts'
 import { openAppStorage } from '../host/app-storage.ts'
 import { engineChild } from '../host/engine-child.ts'
 import { checkEngineFiles, readEngineManifest } from '../host/engine-files.ts'
-import { modelRequest } from '../host/model-request.ts'
+import { modelRequests } from '../host/model-request.ts'
 import { parseStartOptions } from '../host/start-options.ts'
 import { findInstalledNode24 } from '../launcher/node24.mjs'
 import { setMenu } from './menu.ts'
@@ -42,7 +42,7 @@ async function run(): Promise<void> {
       entry: join(resources, 'out/engine/entry.js'),
       check: () => checkEngineFiles(resources, readEngineManifest(join(OUT, 'main/engine-files.json'))),
     }),
-    model: modelRequest(options, resources),
+    ...modelRequests(options, resources),
   })
   serveWindows(host)
 

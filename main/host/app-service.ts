@@ -13,6 +13,8 @@ export interface AppHostOptions {
   info: AppInfo
   spawnEngine: SpawnEngineProcess
   model: ModelRequest
+  /** The model that comes with the app, on the same backend. */
+  embeddedModel: ModelRequest
   storage: AppStorage
   timing?: Partial<SupervisorTiming>
 }
@@ -26,10 +28,10 @@ export interface AppHost {
   stop(): Promise<void>
 }
 
-export function createAppHost({ info, spawnEngine, model, storage, timing }: AppHostOptions): AppHost {
+export function createAppHost({ info, spawnEngine, model, embeddedModel, storage, timing }: AppHostOptions): AppHost {
   const supervisor = createSupervisor(spawnEngine, model, timing === undefined ? {} : { timing })
   const chats = new Chats(supervisor, storage.chats, { onStoreFailure: problem => storage.report(problem) })
-  const handlers = createAppService(info, supervisor, chats, storage)
+  const handlers = createAppService(info, supervisor, embeddedModel, chats, storage)
   return {
     supervisor,
     connect: transport => serve(appApi, transport, handlers),
@@ -42,12 +44,19 @@ export function createAppHost({ info, spawnEngine, model, storage, timing }: App
   }
 }
 
-function createAppService(info: AppInfo, supervisor: Supervisor, chats: Chats, storage: AppStorage): Handlers<AppApi> {
+function createAppService(
+  info: AppInfo,
+  supervisor: Supervisor,
+  embeddedModel: ModelRequest,
+  chats: Chats,
+  storage: AppStorage,
+): Handlers<AppApi> {
   const memory = createEngineMemoryWatch(supervisor)
   return {
     calls: {
       'app.info': () => info,
       'engine.retry': () => supervisor.retry(),
+      'engine.useEmbedded': () => supervisor.use(embeddedModel),
       'chat.create': ({ isTemporary }) => chats.create(isTemporary),
       'chat.delete': ({ chatId }) => chats.delete(chatId),
       'chat.restore': ({ chatId }) => chats.restore(chatId),

@@ -10,7 +10,7 @@ export type StatusEvent =
   | { kind: 'loading'; modelName: string; stage: 'convert' | 'load'; fraction: number }
   | { kind: 'restarting'; attempt: number; reason: string }
   /** Nothing more is tried until the user asks. */
-  | { kind: 'gave-up'; error: TernErrorData }
+  | { kind: 'gave-up'; error: TernErrorData; otherModelPath: string | null }
 
 export function reduceStatus(status: EngineStatus, event: StatusEvent): EngineStatus {
   switch (event.kind) {
@@ -33,8 +33,9 @@ export function reduceStatus(status: EngineStatus, event: StatusEvent): EngineSt
           }
         : status
     case 'failed':
+      return { phase: 'failed', error: event.error, otherModelPath: null }
     case 'gave-up':
-      return { phase: 'failed', error: event.error }
+      return { phase: 'failed', error: event.error, otherModelPath: event.otherModelPath }
     case 'unloaded':
       // An engine that has just started says so too; then the load that follows is what counts.
       return status.phase === 'ready' ? { phase: 'unloaded' } : status

@@ -11,13 +11,19 @@ export interface ModelOptions extends Partial<BackendRequest> {
   modelPath?: string
 }
 
-/** `appRoot`: the folder that holds `models/`. */
-export function modelRequest(options: ModelOptions, appRoot: string): ModelRequest {
+/** What to load, and what can be loaded in its place. `appRoot`: the folder that holds `models/`. */
+export function modelRequests(options: ModelOptions, appRoot: string) {
+  const { modelPath: _, ...others } = options
+  return { model: modelRequest(options, appRoot), embeddedModel: modelRequest(others, appRoot) }
+}
+
+function modelRequest(options: ModelOptions, appRoot: string): ModelRequest {
   const path = options.modelPath ?? join(appRoot, EMBEDDED_MODEL_FILE)
   const { threads, adapter, gpuMemoryBytes } = options
   return {
     path,
     name: basename(path),
+    isEmbedded: options.modelPath === undefined,
     backend: options.backend ?? 'auto',
     ...(threads === undefined ? {} : { threads }),
     ...(adapter === undefined ? {} : { adapter }),

@@ -33,6 +33,8 @@ export interface ModelRequest extends BackendRequest {
   path: string
   /** Shown while it loads. */
   name: string
+  /** The model that comes with the app. */
+  isEmbedded: boolean
 }
 
 /** One loaded model in one life of the engine process. A new object after every restart and every load. */
@@ -189,6 +191,11 @@ class EngineSupervisor implements Supervisor {
     } else if (this.life.isReady) void this.load(this.life)
   }
 
+  private giveUp(error: TernErrorData): void {
+    const { path, isEmbedded } = this.model
+    this.apply({ kind: 'gave-up', error, otherModelPath: isEmbedded ? null : path })
+  }
+
   private apply(event: StatusEvent): void {
     this.status = reduceStatus(this.status, event)
     this.wake()
@@ -206,7 +213,7 @@ class EngineSupervisor implements Supervisor {
       const error = toErrorData(thrown)
       // What says by itself why it must not start is not tried again; anything else is a death like others.
       if (error.code === 'internal') this.onDeath(`it could not be started: ${error.message}`)
-      else this.apply({ kind: 'gave-up', error })
+      else this.giveUp(error)
       return
     }
     const ping = () => sendControl(engineProcess, { control: 'ping' })
@@ -248,7 +255,7 @@ class EngineSupervisor implements Supervisor {
   private async load(current: Life): Promise<void> {
     current.cancelLoad()
     this.connection = null
-    const { name: modelName, ...params } = this.model
+    const { name: modelName, isEmbedded: _, ...params } = this.model
     this.apply({ kind: 'loading', modelName, stage: 'load', fraction: 0 })
     let isCurrent = true
     const stream = current.client.subscribe('model.load', params, event => {
@@ -270,7 +277,7 @@ class EngineSupervisor implements Supervisor {
       // When the process died, its exit decides what comes next.
       if (!isCurrent || this.life !== current) return
       const error = toErrorData(thrown)
-      if (error.code !== 'engine-lost') this.apply({ kind: 'gave-up', error })
+      if (error.code !== 'engine-lost') this.giveUp(error)
     }
   }
 
@@ -291,7 +298,7 @@ class EngineSupervisor implements Supervisor {
     const isAgain = this.failedAtMs !== null && nowMs - this.failedAtMs < this.timing.failureWindowMs
     this.failedAtMs = nowMs
     this.connection = null
-    if (isAgain) this.apply({ kind: 'gave-up', error })
+    if (isAgain) this.giveUp(error)
     else void this.load(current)
   }
 
@@ -309,7 +316,7 @@ class EngineSupervisor implements Supervisor {
     const attempt = this.deathsAtMs.length
     if (attempt >= this.timing.deathLimit) {
       this.deathsAtMs = []
-      this.apply({ kind: 'gave-up', error: gaveUp(attempt, reason) })
+      this.giveUp(gaveUp(attempt, reason))
       return
     }
     this.apply({ kind: 'restarting', attempt, reason })

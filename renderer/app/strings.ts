@@ -242,6 +242,8 @@ export const strings = {
     restartingReason: (reason: string) => `What happened: ${reason}`,
     recovered: 'The engine is running again.',
     failedHeading: 'The model could not be started',
+    failedModel: 'The model asked for:',
+    useEmbedded: 'Use the model that comes with Tern',
     retry: 'Try again',
     retrying: 'Trying again',
     expected: 'Expected',

@@ -21,10 +21,21 @@ export interface EngineStore {
   start(): () => void
   /** After 'failed': starts the engine again. */
   retry(): Promise<void>
+  /** After 'failed' of another model: loads the one that comes with Tern. */
+  useEmbedded(): Promise<void>
 }
 
 export function createEngineStore(client: AppClient): EngineStore {
   const state = createStore<EngineState>(() => ({ status: null, lastLoaded: null, info: null, retryError: null }))
+
+  const attempt = async (call: () => Promise<unknown>) => {
+    state.setState({ retryError: null })
+    try {
+      await call()
+    } catch (error) {
+      state.setState({ retryError: toErrorData(error) })
+    }
+  }
 
   return {
     state,
@@ -42,13 +53,7 @@ export function createEngineStore(client: AppClient): EngineStore {
       return () => subscription.cancel()
     },
 
-    async retry() {
-      state.setState({ retryError: null })
-      try {
-        await client.call('engine.retry', undefined)
-      } catch (error) {
-        state.setState({ retryError: toErrorData(error) })
-      }
-    },
+    retry: () => attempt(() => client.call('engine.retry', undefined)),
+    useEmbedded: () => attempt(() => client.call('engine.useEmbedded', undefined)),
   }
 }

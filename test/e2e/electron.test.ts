@@ -39,6 +39,7 @@ describe('the bundles', () => {
     const supervisor = createSupervisor(childOf('out/engine/entry.js'), {
       path: `${ROOT}/models/tern-98m-v2.gguf`,
       name: 'tern',
+      isEmbedded: true,
       backend: 'wasm',
       threads: 2,
     })
@@ -68,6 +69,7 @@ describe.skipIf(noWebGpuReason !== null)(`the bundles on a software GPU`, () => 
     const supervisor = createSupervisor(childOf('out/engine/entry.js'), {
       path: `${ROOT}/models/tern-98m-v2.gguf`,
       name: 'tern',
+      isEmbedded: true,
       backend: 'webgpu',
     })
     try {

@@ -212,6 +212,7 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
         ...UNUSED.calls,
         'app.info': () => ({ version: '0.1.0', shell: 'browser' as const, platform: 'linux' }),
         'engine.retry': () => host.setStatus(READY),
+        'engine.useEmbedded': () => host.setStatus(READY),
         'chat.create': ({ isTemporary }) => {
           const chat = shownChat({ id: id(), isTemporary })
           chats.set(chat.id, chat)

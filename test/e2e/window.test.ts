@@ -325,6 +325,7 @@ describe.skipIf(noChromiumReason !== null)(
           actual: '12,582,912 bytes',
           remedy: 'Get the file again, or start Tern with another model.',
         },
+        otherModelPath: null,
       })
       const notice = page.getByRole('alert')
       await notice.waitFor()
@@ -341,6 +342,18 @@ describe.skipIf(noChromiumReason !== null)(
       await notice.waitFor({ state: 'detached' })
       await composer().press('Enter')
       await replyWith('complete')
+    })
+
+    it('offers the model that comes with Tern in place of another that cannot be loaded', async () => {
+      host.setStatus({
+        phase: 'failed',
+        error: { code: 'file-unreadable', message: 'This is not a model file.', remedy: 'Choose a .gguf model file.' },
+        otherModelPath: '/home/ada/notes.txt',
+      })
+      await page.getByText('/home/ada/notes.txt').waitFor()
+      await screenshot(page, 'failed-other-light')
+      await page.getByRole('button', { name: 'Use the model that comes with Tern' }).click()
+      await page.getByRole('alert').waitFor({ state: 'detached' })
     })
 
     it('says that the host is gone, and connects again by itself', async () => {

@@ -76,7 +76,7 @@ it('a child whose files were changed is never started, and not tried again and a
       check()
     },
   })
-  const supervisor = createSupervisor(spawn, { path: '/models/x.gguf', name: 'x', backend: 'auto' })
+  const supervisor = createSupervisor(spawn, { path: '/models/x.gguf', name: 'x', isEmbedded: false, backend: 'auto' })
   expect(supervisor.status).toMatchObject({ phase: 'failed', error: { code: 'file-unreadable' } })
   expect(supervisor.pid).toBeUndefined()
   expect(checks).toBe(1)

@@ -19,7 +19,7 @@ const PHASES = {
   moving: { phase: 'ready', loaded, isMoving: true },
   unloaded: { phase: 'unloaded' },
   restarting: { phase: 'restarting', attempt: 1, reason: 'it exited with code 70' },
-  failed: { phase: 'failed', error: { code: 'engine-lost', message: 'It ended 4 times.' } },
+  failed: { phase: 'failed', error: { code: 'engine-lost', message: 'It ended 4 times.' }, otherModelPath: null },
 } as const satisfies Record<string, EngineStatus>
 type Name = keyof typeof PHASES
 const NAMES = Object.keys(PHASES) as Name[]
@@ -48,8 +48,12 @@ const TABLE: { event: StatusEvent; to: Partial<Record<Name, EngineStatus>>; else
     ),
     elsewhere: 'stays',
   },
-  { event: { kind: 'failed', error }, to: {}, elsewhere: { phase: 'failed', error } },
-  { event: { kind: 'gave-up', error }, to: {}, elsewhere: { phase: 'failed', error } },
+  { event: { kind: 'failed', error }, to: {}, elsewhere: { phase: 'failed', error, otherModelPath: null } },
+  {
+    event: { kind: 'gave-up', error, otherModelPath: '/m.gguf' },
+    to: {},
+    elsewhere: { phase: 'failed', error, otherModelPath: '/m.gguf' },
+  },
   {
     event: { kind: 'unloaded' },
     to: { ready: { phase: 'unloaded' }, moving: { phase: 'unloaded' } },

@@ -13,7 +13,7 @@ import { childOf } from '../engine-child.ts'
 import { createFakeEngine } from '../fake-engine.ts'
 import { createTestTime, settled } from '../test-time.ts'
 
-const MODEL = { path: '/models/fake.gguf', name: 'fake.gguf', backend: 'auto' as const }
+const MODEL = { path: '/models/fake.gguf', name: 'fake.gguf', isEmbedded: true, backend: 'auto' as const }
 const TIMING = {
   firstBackoffMs: 1,
   maxBackoffMs: 4,
@@ -107,6 +107,16 @@ describe('a process that starts', () => {
     expect(phases).toEqual(['starting', 'loading', 'ready'])
     expect(supervisor.status).toMatchObject({ phase: 'ready', loaded: { model: { path: MODEL.path } } })
     expect(await client.call('session.create', undefined)).toBe('s1')
+    await supervisor.stop()
+  })
+
+  it('says which other model could not be used, and loads the embedded one in its place', async () => {
+    const { supervisor } = supervise([], {}, { ...MODEL, path: '/missing.gguf', isEmbedded: false })
+    await settled()
+    expect(supervisor.status).toMatchObject({ phase: 'failed', otherModelPath: '/missing.gguf' })
+    supervisor.use(MODEL)
+    await supervisor.whenReady()
+    expect(supervisor.status).toMatchObject({ phase: 'ready', loaded: { model: { path: MODEL.path } } })
     await supervisor.stop()
   })
 
@@ -239,7 +249,7 @@ describe('a backend that fails for good in a living process', () => {
     expect(phases).toEqual(['starting', 'loading', 'ready', 'loading', 'ready'])
     processes[0]!.fake.tell({ kind: 'failed', error })
     await settled()
-    expect(supervisor.status).toEqual({ phase: 'failed', error })
+    expect(supervisor.status).toEqual({ phase: 'failed', error, otherModelPath: null })
     expect((await failure(supervisor.whenReady()))?.code).toBe('backend-failed')
     supervisor.retry()
     await supervisor.whenReady()

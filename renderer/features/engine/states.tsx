@@ -41,18 +41,39 @@ export function EngineFailed() {
   const [retrying, setRetrying] = useState(false)
   if (status?.phase !== 'failed') return null
   const words = strings.engine
-  const retry = async () => {
+  const { otherModelPath } = status
+  const attempt = async (call: () => Promise<void>) => {
     setRetrying(true)
-    await engine.retry()
+    await call()
     setRetrying(false)
   }
   return (
     <section className="engine-failed">
       <ErrorNotice heading={words.failedHeading} error={retryError ?? status.error}>
-        <button type="button" className="primary-button" disabled={retrying} onClick={() => void retry()}>
+        {otherModelPath === null ? null : (
+          <button
+            type="button"
+            className="primary-button"
+            disabled={retrying}
+            onClick={() => void attempt(engine.useEmbedded)}
+          >
+            {words.useEmbedded}
+          </button>
+        )}
+        <button
+          type="button"
+          className={otherModelPath === null ? 'primary-button' : 'quiet-button'}
+          disabled={retrying}
+          onClick={() => void attempt(engine.retry)}
+        >
           {retrying ? words.retrying : words.retry}
         </button>
       </ErrorNotice>
+      {otherModelPath === null ? null : (
+        <p className="engine-failed-path">
+          {words.failedModel} <code>{otherModelPath}</code>
+        </p>
+      )}
     </section>
   )
 }
