@@ -116,10 +116,12 @@ export function App() {
       data-chats={regions.isOpen.chats}
       data-instruments={regions.isOpen.instruments && place === 'chat'}
     >
-      {/* biome-ignore lint/a11y/useValidAnchor: it leads to a place on this page */}
-      <a className="skip-link" href="#composer" onClick={skipToComposer} inert={regions.drawer !== null}>
-        {strings.app.skipToComposer}
-      </a>
+      {place === 'chat' ? (
+        // biome-ignore lint/a11y/useValidAnchor: it leads to a place on this page
+        <a className="skip-link" href="#composer" onClick={skipToComposer} inert={regions.drawer !== null}>
+          {strings.app.skipToComposer}
+        </a>
+      ) : null}
       {regions.isOpen.chats ? (
         <ChatList
           onPick={pickChat}

@@ -47,7 +47,7 @@ export function Menu({ label, items, icon = 'more' }: MenuProps) {
           id={id}
           label={label}
           items={items}
-          anchor={() => button.current?.getBoundingClientRect() ?? null}
+          anchor={() => button.current}
           onClose={close}
           onLeave={() => setOpen(false)}
         />
@@ -60,7 +60,7 @@ interface MenuListProps {
   id: string
   label: string
   items: readonly MenuItem[]
-  anchor: () => DOMRect | null
+  anchor: () => HTMLElement | null
   /** The focus goes back to the button. */
   onClose(): void
   /** It has gone elsewhere. */
@@ -71,8 +71,8 @@ function MenuList({ id, label, items, anchor, onClose, onLeave }: MenuListProps)
   const list = useRef<HTMLDivElement>(null)
   useEffect(() => {
     const element = list.current
-    const rect = anchor()
-    if (element === null || rect === null) return
+    const rect = anchor()?.getBoundingClientRect()
+    if (element === null || rect === undefined) return
     const { width, height } = element.getBoundingClientRect()
     const isBelow = rect.bottom + GAP + height <= window.innerHeight - EDGE
     element.style.left = `${Math.max(EDGE, Math.min(rect.left, window.innerWidth - width - EDGE))}px`
@@ -129,7 +129,8 @@ function MenuList({ id, label, items, anchor, onClose, onLeave }: MenuListProps)
         </button>
       ))}
     </div>,
-    document.body,
+    // Out of what clips it, yet within its landmark.
+    anchor()?.closest('main, aside, header') ?? document.body,
   )
 }
 
