@@ -154,9 +154,7 @@ export class RecurrentSession implements Session {
   private async whileBusy<T>(callback: () => Promise<T>): Promise<T> {
     if (this.isDisposed) throw new EngineError('session-not-found', 'The session was closed.')
     if (this.work) {
-      throw new EngineError('session-busy', 'The session is still working on the request before this one.', {
-        remedy: 'Wait until it has finished, or cancel it first.',
-      })
+      throw sessionBusy()
     }
     const work = callback()
     this.work = work
@@ -300,3 +298,8 @@ function statsOf(run: Run, figures: WritingFigures, nowMs: number): GenerationSt
 
 const perSecond = (count: number, durationMs: number): number | null =>
   durationMs > 0 ? (1000 * count) / durationMs : null
+
+export const sessionBusy = (): EngineError =>
+  new EngineError('session-busy', 'The session is still working on the request before this one.', {
+    remedy: 'Wait until it has finished, or stop it first.',
+  })

@@ -7,6 +7,7 @@
 
 import type { ByteFolder, ByteSink, CancelSignal, YieldToEventLoop } from '../engine-environment.ts'
 import { cancelled, EngineError } from '../errors.ts'
+import type { ModelConfig } from '../model/config.ts'
 import { MAX_CONFIG_BYTES, parseHuggingFaceConfig } from '../model/config.ts'
 import type { TensorType } from '../model/source.ts'
 import { elementCount, type ModelTensor, type TensorRole, tensorsOf } from '../model/tensors.ts'
@@ -102,6 +103,14 @@ function planTensors(
     const type = role === 'ternary' ? packing : role !== 'embedding' ? 'F32' : embedding === 'f16' ? 'F16' : kept
     return { name, role, type, shape: storedShape(type, shape), trueShape: shape, upstream }
   })
+}
+
+/**
+ * Every tensor of the configuration is in the checkpoint, of its shape and of floats; from headers alone.
+ * Throws `tensor-missing`, `tensor-shape-mismatch`, `tensor-type-unsupported`.
+ */
+export function checkUpstreamTensors(checkpoint: Checkpoint, config: ModelConfig): void {
+  for (const { shape, upstream } of tensorsOf(config)) if (upstream !== null) checkUpstream(checkpoint, upstream, shape)
 }
 
 /** Element type of a tensor of the checkpoint, once it is there, of that shape and of floats. */

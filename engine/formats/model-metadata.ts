@@ -107,6 +107,10 @@ export function readModelMetadata({ metadata, file, endOfSequenceToken, embeddin
     const value = optional(key, 'a number', isNumber)
     return value === null ? null : Number(value)
   }
+  const tokenId = (key: string): number | null => {
+    const value = number(key)
+    return value === NO_TOKEN ? null : value
+  }
   const required = (key: string, fallback?: number): number => {
     const value = number(key) ?? fallback
     if (value === undefined) throw wrong(key, 'a number', 'missing')
@@ -114,7 +118,7 @@ export function readModelMetadata({ metadata, file, endOfSequenceToken, embeddin
   }
 
   const hiddenSize = required(KEYS.hiddenSize)
-  const singleEos = number(SINGLE_EOS_KEY)
+  const singleEos = tokenId(SINGLE_EOS_KEY)
   const config: ModelConfig = {
     vocabularySize: required(KEYS.vocabularySize, embeddingRows),
     hiddenSize,
@@ -124,7 +128,7 @@ export function readModelMetadata({ metadata, file, endOfSequenceToken, embeddin
     rmsNormEpsilon: required(KEYS.rmsNormEpsilon),
     useLowerBound: optional(KEYS.useLowerBound, 'true or false', value => typeof value === 'boolean') ?? true,
     trainingContextLength: required(KEYS.trainingContextLength, 2048),
-    bosTokenId: number(KEYS.bosTokenId),
+    bosTokenId: tokenId(KEYS.bosTokenId),
     eosTokenIds: eosTokenIds(),
   }
   checkConfig(config, (field, value) => {
@@ -154,6 +158,9 @@ export function readModelMetadata({ metadata, file, endOfSequenceToken, embeddin
     return [...new Set(endOfSequenceToken < 0 ? declared : [...declared, endOfSequenceToken])]
   }
 }
+
+/** How other writers say that there is no such token: -1 in 32 bits without a sign. */
+const NO_TOKEN = 0xffffffff
 
 const isNumber = (value: unknown): value is number | bigint => typeof value === 'number' || typeof value === 'bigint'
 

@@ -65,7 +65,9 @@ export function compileChatTemplate(
   source: string,
   { now = () => new Date() }: { now?: () => Date } = {},
 ): ChatTemplate {
-  if (source.length > MAX_SOURCE_LENGTH) throw limitExceeded('is too long', `${MAX_SOURCE_LENGTH} characters`)
+  if (source.length > MAX_SOURCE_LENGTH) {
+    throw limitExceeded('is too long', `${MAX_SOURCE_LENGTH} characters`, 'Use a model file with a shorter template.')
+  }
   if (LONG_WHITESPACE.test(source)) throw limitExceeded('has too long a run of white space', '1023 characters')
   const program = whileTemplateRuns(CANNOT_BE_READ, () => {
     const parsed = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }))

@@ -376,10 +376,12 @@ export class BudgetInterpreter extends Interpreter {
   }
 }
 
-export const limitExceeded = (what: string, limit: string): EngineError =>
+const FAULTY = 'The template is faulty or hostile: use another model file, or start a shorter conversation.'
+
+export const limitExceeded = (what: string, limit: string, remedy = FAULTY): EngineError =>
   new EngineError('template-limit-exceeded', `The model's chat template ${what}.`, {
     expected: `at most ${limit}`,
-    remedy: 'The template is faulty or hostile: use another model file, or start a shorter conversation.',
+    remedy,
   })
 
 /** Short names that Jinja2 has for filters, and what the library calls them. */

@@ -9,6 +9,7 @@ import type { ByteSink } from '../../engine/engine-environment.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { convertCheckpoint } from '../../engine/formats/convert.ts'
 import { writeSafetensorsHeader } from '../../engine/formats/safetensors.ts'
+import { sessionBusy } from '../../engine/session.ts'
 import { runBench } from './bench-service.ts'
 import { defaultCacheDirectory } from './conversion-cache.ts'
 import { nodeEngineEnvironment } from './engine-environment.ts'
@@ -74,11 +75,7 @@ const generateIn =
   (slot: ModelSlot): StreamHandlers['generate'] =>
   async ({ sessionId, input, sampling }, emit, { signal }) => {
     const open = slot.session(sessionId)
-    if (open.stop !== null) {
-      throw new EngineError('session-busy', 'The session is still working on the request before this one.', {
-        remedy: 'Wait until it has finished, or stop it first.',
-      })
-    }
+    if (open.stop !== null) throw sessionBusy()
     const stop = new AbortController()
     const onAbort = () => stop.abort()
     open.stop = stop

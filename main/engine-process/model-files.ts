@@ -4,7 +4,7 @@ import { basename, join, resolve } from 'node:path'
 import type { ModelInfo } from '../../contract/words/model.ts'
 import type { CancelSignal } from '../../engine/engine-environment.ts'
 import { openCheckpoint } from '../../engine/formats/checkpoint-folder.ts'
-import { convertCheckpoint, readConfigJson } from '../../engine/formats/convert.ts'
+import { checkUpstreamTensors, convertCheckpoint, readConfigJson } from '../../engine/formats/convert.ts'
 import { tokenizerMetadata } from '../../engine/formats/folder-tokenizer.ts'
 import { type GgufModel, openGguf } from '../../engine/formats/gguf.ts'
 import { bytesPerState, type ModelConfig, parseHuggingFaceConfig } from '../../engine/model/config.ts'
@@ -68,7 +68,11 @@ async function checkpointInfo(path: string): Promise<ModelInfo> {
   const { config } = parseHuggingFaceConfig(configJson)
   const tokenizerEntries = await tokenizerMetadata(folder, configJson, config)
   const checkpoint = await openCheckpoint(folder)
-  await checkpoint.close()
+  try {
+    checkUpstreamTensors(checkpoint, config)
+  } finally {
+    await checkpoint.close()
+  }
   const parameters = parameterCounts(config)
   return {
     name: basename(resolve(path)),

@@ -71,6 +71,20 @@ const WRITERS: [what: string, write: (path: string, ...more: string[]) => Return
   ],
 ]
 
+it('info refuses a folder whose weights are not all there, as convert does', async () => {
+  const index = at('checkpoint/model.safetensors.index.json')
+  const { weight_map: weights, ...rest } = JSON.parse(readFileSync(index, 'utf8'))
+  const { 'model.norm.weight': _, ...left } = weights
+  writeFileSync(index, JSON.stringify({ ...rest, weight_map: left }))
+  for (const args of [
+    ['info', at('checkpoint')],
+    ['convert', at('checkpoint'), at('never.gguf')],
+  ]) {
+    const { code, stderr } = await ternInProcess(args)
+    expect([code, stderr]).toEqual([1, expect.stringContaining('model.norm.weight')])
+  }
+})
+
 describe.each(WRITERS)('%s', (_what, write) => {
   it('keeps a file that is there, unless --force', async () => {
     writeFileSync(at('precious'), 'precious')

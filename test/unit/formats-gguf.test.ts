@@ -149,6 +149,15 @@ test('a reply ends at every declared id and at </s>', async () => {
   expect(model.config.eosTokenIds).toEqual([5, 4, 2])
 })
 
+test('-1 in 32 bits without a sign, as other writers have it, is no token', async () => {
+  const none = 0xffffffff
+  const model = await openTiny(file => {
+    file.metadata = file.metadata.filter(([key]) => !/ggml.(bos|eos)_token_id/.test(key))
+    file.metadata.push(['tokenizer.ggml.bos_token_id', V.u32(none)], ['tokenizer.ggml.eos_token_id', V.u32(none)])
+  })
+  expect(model.config).toMatchObject({ bosTokenId: null, eosTokenIds: [2] })
+})
+
 test.each<[string, Partial<GgufFileTensor>]>([
   ['F32', {}],
   ['a type that Tern does not read', { typeId: 12, dimensions: [256] }],
