@@ -37,28 +37,24 @@ async function findings(page: Page): Promise<string[]> {
   return results.violations.flatMap(({ id, nodes }) => nodes.map(node => `${id}: ${node.html.slice(0, 160)}`))
 }
 
+async function writing({ host, say, replyWith }: WindowPage): Promise<void> {
+  host.script('word '.repeat(400))
+  host.setPace(40)
+  await say('Go on')
+  await replyWith('streaming')
+}
+
 /** What happens, from the window as it opens, until the state is in sight. */
 const STATES: readonly [string, (window: WindowPage) => Promise<unknown>][] = [
   ['an empty chat', async () => {}],
   ['a reply in all forms', ({ talk }) => talk('Show me all', REPLY)],
-  [
-    'a reply that is being written',
-    async ({ host, say, replyWith }) => {
-      host.script('word '.repeat(400))
-      host.setPace(40)
-      await say('Go on')
-      await replyWith('streaming')
-    },
-  ],
+  ['a reply that is being written', writing],
   [
     'a reply that was cut off',
-    async ({ host, say, replyWith }) => {
-      host.script('word '.repeat(400))
-      host.setPace(40)
-      await say('Go on')
-      await replyWith('streaming')
-      host.interrupt()
-      await replyWith('interrupted')
+    async window => {
+      await writing(window)
+      window.host.interrupt()
+      await window.replyWith('interrupted')
     },
   ],
   [
