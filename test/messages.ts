@@ -11,6 +11,10 @@ export const chatRecord = (over: Partial<ChatRecord>): ChatRecord => ({
   deletedAtMs: null,
   activeLeafId: null,
   isTemporary: false,
+  isPinned: false,
+  isArchived: false,
+  folder: null,
+  tags: [],
   ...over,
 })
 
@@ -35,6 +39,10 @@ export const summaryOf = (chat: Chat): ChatSummary => ({
   isReplying: chat.reply !== null,
   isDeleted: chat.isDeleted,
   isTemporary: chat.isTemporary,
+  isPinned: false,
+  isArchived: false,
+  folder: null,
+  tags: [],
 })
 
 export function messageNode(over: Partial<MessageNode>): MessageNode {

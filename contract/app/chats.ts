@@ -86,6 +86,25 @@ const mapNodeSchema = v.object({
 })
 export type MapNode = v.InferOutput<typeof mapNodeSchema>
 
+/** What a search found, the latest first. */
+const foundSchema = v.object({
+  /** Chats whose titles have all its words. */
+  chatIds: v.array(chatId),
+  messages: v.array(
+    v.object({
+      chatId,
+      messageId,
+      role: chatRoleSchema,
+      createdAtMs: v.number(),
+      /** A line around the first hit. */
+      excerpt: v.array(v.object({ text: v.string(), isHit: v.boolean() })),
+    }),
+  ),
+  /** There is more than this. */
+  isCut: v.boolean(),
+})
+export type Found = v.InferOutput<typeof foundSchema>
+
 const chatSchema = v.object({
   id: chatId,
   title: v.string(),
@@ -121,6 +140,10 @@ const chatSummarySchema = v.object({
   /** Deleted chats can be restored for a while; then 'removed' follows. */
   isDeleted: v.boolean(),
   isTemporary,
+  isPinned: v.boolean(),
+  isArchived: v.boolean(),
+  folder: v.nullable(v.string()),
+  tags: v.array(v.string()),
 })
 export type ChatSummary = v.InferOutput<typeof chatSummarySchema>
 
@@ -134,6 +157,8 @@ export type ChatSummariesEvent = v.InferOutput<typeof chatSummariesEventSchema>
 
 const text = v.pipe(v.string(), v.minLength(1), v.maxLength(1_000_000))
 const sampling = v.optional(samplingSchema)
+/** Of a folder or a tag. */
+const label = v.pipe(v.string(), v.maxLength(100))
 
 /** Calls on a chat whose reply is being written throw `chat-busy`, but for stop, delete and restore. */
 export const chatsPart = {
@@ -154,6 +179,19 @@ export const chatsPart = {
     'chat.edit': { params: v.object({ chatId, messageId, text, sampling }), result: nothing },
     /** What the user calls the chat; what shows nothing is refused as `invalid-argument`. */
     'chat.rename': { params: v.object({ chatId, title: v.pipe(v.string(), v.maxLength(1_000)) }), result: nothing },
+    /** Where it stands in the list; what is left out stays as it is. An empty name of a folder or tag is none. */
+    'chat.arrange': {
+      params: v.object({
+        chatId,
+        isPinned: v.optional(v.boolean()),
+        isArchived: v.optional(v.boolean()),
+        folder: v.optional(v.nullable(label)),
+        tags: v.optional(v.pipe(v.array(label), v.maxLength(20))),
+      }),
+      result: nothing,
+    },
+    /** Chats and messages in which all words of `text` stand, in any case and accents, parts of words too. */
+    'chat.find': { params: v.object({ text: v.pipe(v.string(), v.maxLength(1_000)) }), result: foundSchema },
     /** A new chat that begins with all up to this message, and with the state of it: nothing is read again. */
     'chat.branch': { params: v.object({ chatId, messageId }), result: chatSchema },
     /**

@@ -66,6 +66,8 @@ function createAppService(
       'chat.continue': ({ chatId, messageId, sampling }) => chats.continue(chatId, messageId, sampling),
       'chat.edit': ({ chatId, messageId, text, sampling }) => chats.edit(chatId, messageId, text, sampling),
       'chat.rename': ({ chatId, title }) => chats.rename(chatId, title),
+      'chat.arrange': ({ chatId, ...order }) => chats.arrange(chatId, order),
+      'chat.find': ({ text }) => chats.find(text),
       'chat.branch': ({ chatId, messageId }) => chats.branch(chatId, messageId),
       'chat.compare': ({ chatId, messageId, samplings }) => chats.compare(chatId, messageId, samplings),
       'chat.keep': ({ chatId, messageId }) => chats.keep(chatId, messageId),

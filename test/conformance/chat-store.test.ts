@@ -3,6 +3,7 @@
  * between, held against the one in memory.
  */
 import { expect, it } from 'vitest'
+import { wordsOf } from '../../contract/words/find-text.ts'
 import { createRandom, wholeBelow } from '../../engine/seeded-random.ts'
 import { createMemoryChatStore } from '../../main/services/chats/memory-chat-store.ts'
 import type { ChatStore, MessageNode } from '../../main/services/chats/ports.ts'
@@ -28,6 +29,8 @@ async function contentOf(store: ChatStore) {
 /** Texts with what breaks: quotes, zeros, halves of surrogate pairs kept whole, and none. */
 const TEXTS = ['', 'a', 'it\'s; -- "quoted"', '\u0000zero', '🐦‍⬛ and 中文', 'x'.repeat(5_000), '\r\n\t', '%_\\']
 
+const QUERIES = ['a', 'quoted', 'xxxx', '中文', 'zero', "it's", '%_', 'QUO it', 'none of these', '']
+
 const STATUSES = ['pending', 'streaming', 'complete', 'stopped', 'interrupted', 'failed'] as const
 
 it.each([1, 2, 3, 4, 5, 6])('seed %i: the disk says what memory says', async seed => {
@@ -47,6 +50,8 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i: the disk says what memory says', async see
     const chatId = pick(chats)
     const messageId = pick(messages)
     const text = pick(TEXTS)
+    const [words, limit] = [wordsOf(pick(QUERIES)), 1 + below(20)]
+    if (step % 5 === 0) await both(store => store.find(words, limit))
     switch (below(11)) {
       case 0: {
         const chat = chatRecord({ id: `c${step}`, title: text, createdAtMs: step, updatedAtMs: step })
@@ -71,7 +76,14 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i: the disk says what memory says', async see
         break
       }
       case 3: {
-        const patch = pick([{ title: text }, { deletedAtMs: step }, { deletedAtMs: null }, {}])
+        const patch = pick([
+          { title: text },
+          { deletedAtMs: step },
+          { deletedAtMs: null },
+          { isPinned: below(2) === 0, isArchived: below(2) === 0 },
+          { folder: pick([null, text]), tags: [text, 'b'] },
+          {},
+        ])
         await both(store => store.setChat(chatId, patch))
         break
       }

@@ -1,13 +1,24 @@
 /** The chats on the disk when something goes wrong: killed, damaged, full, newer, in use, not to be written. */
 import { spawn } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
+import { folded, wordsOf } from '../../contract/words/find-text.ts'
 import { createRandom, wholeBelow } from '../../engine/seeded-random.ts'
 import { openAppStorage } from '../../main/host/app-storage.ts'
 import { ChatDatabase } from '../../main/services/store/chat-database.ts'
 import { dataFolder, makeDataFolder } from '../../main/services/store/data-folder.ts'
 import { type DiskChatStore, openDiskChatStore } from '../../main/services/store/disk-chat-store.ts'
+import { CHATS } from '../../main/services/store/migrations/001-chats.ts'
 import { DatabaseSync } from '../../main/services/store/sqlite.ts'
 import { StateDatabase } from '../../main/services/store/state-database.ts'
 import { chatRecord, messageNode } from '../messages.ts'
@@ -150,6 +161,7 @@ describe('a damaged file', () => {
     await fill(store, 1, 3)
     await store.close()
     const database = new DatabaseSync(at('chats.db'))
+    database.function('folded', text => folded(String(text)))
     database.exec(`UPDATE messages SET status = 'flying', stats_json = '{' WHERE id = 'c0-m1'`)
     database.exec(
       `INSERT INTO messages (id, chat_id, parent_id, role, content, status, created_at_ms) VALUES ('lost', 'c0', 'nobody', 'user', 'Hello', 'complete', 1)`,
@@ -181,7 +193,19 @@ describe('what is deleted', () => {
     expect(allBytesIn(folder.path)).not.toContain('c0-m3')
     await store.close()
     expect(allBytesIn(folder.path)).not.toContain('SECRET-OF')
-    expect(statSync(at('chats.db')).size + statSync(at('states.db')).size).toBeLessThan(100_000)
+    expect(statSync(at('chats.db')).size + statSync(at('states.db')).size).toBeLessThan(160_000)
+  })
+
+  it('and a message alone: not even its words are left in the index', async () => {
+    const store = await open()
+    await fill(store, 1, 3, n => (n === 2 ? 'Xylophonquartz'.repeat(20) : `Message ${n} stays.`))
+    expect(await store.find(['xylophonquartz'], 10)).toHaveLength(1)
+    expect(allBytesIn(folder.path)).toContain('phon')
+    await store.removeMessages('c0', ['c0-m2'], {})
+    expect(await store.find(['xylophonquartz'], 10)).toEqual([])
+    // Both as it was typed and the pieces of three under which it was found.
+    for (const piece of ['Xylo', 'phon', 'rtzx', 'quartz']) expect(allBytesIn(folder.path)).not.toContain(piece)
+    await store.close()
   })
 
   it('in a crash between the two files leaves no state behind', async () => {
@@ -196,6 +220,67 @@ describe('what is deleted', () => {
     const states = new StateDatabase(at('states.db'), 1_000)
     expect(states.get('c0-m0')).toBeNull()
     states.close()
+  })
+})
+
+describe('a search', () => {
+  it('finds capitals, accents, other forms and parts of words, in any script, the latest first', async () => {
+    const store = await open()
+    const texts = [
+      'Crème brûlée',
+      'CREME',
+      'ＡＢＣ１２３',
+      'Straßenbahn',
+      '東京タワーに行く',
+      'نَصٌّ عربي',
+      'Việt Nam',
+      'a"b OR c*',
+    ]
+    await fill(store, 1, texts.length, n => texts[n])
+    const found = async (query: string) => (await store.find(wordsOf(query), 10)).map(({ messageId }) => messageId)
+    expect(await found('creme')).toEqual(['c0-m1', 'c0-m0'])
+    expect(await found('BRÛL')).toEqual(['c0-m0'])
+    expect(await found('rul')).toEqual(['c0-m0'])
+    expect(await found('abc123')).toEqual(['c0-m2'])
+    expect(await found('strassen')).toEqual([])
+    expect(await found('straße')).toEqual(['c0-m3'])
+    expect(await found('タワー')).toEqual(['c0-m4'])
+    expect(await found('京')).toEqual(['c0-m4'])
+    expect(await found('نص عرب')).toEqual(['c0-m5'])
+    expect(await found('viet nam')).toEqual(['c0-m6'])
+    expect(await found('a"b OR')).toEqual(['c0-m7'])
+    for (const nothing of ['', ' ', '\0', '"', '*', 'AND', 'NEAR(', 'x'.repeat(10_000)]) await found(nothing)
+    await store.close()
+  })
+
+  it('does not find what is being written, nor chats that are deleted', async () => {
+    const store = await open()
+    await store.addChat(chat('a'))
+    await store.addMessages('a', [messageNode({ id: 'm', status: 'streaming', content: 'unfinished' })], {})
+    expect(await store.find(['unfinished'], 9)).toEqual([])
+    await store.appendText('m', ' business', 10)
+    await store.setMessage('m', { status: 'complete' })
+    expect(await store.find(['business'], 9)).toMatchObject([{ chatId: 'a', messageId: 'm', role: 'assistant' }])
+    await store.setMessage('m', { content: 'other words' })
+    expect(await store.find(['business'], 9)).toEqual([])
+    await store.setChat('a', { deletedAtMs: 1 })
+    expect(await store.find(['other'], 9)).toEqual([])
+    await store.close()
+  })
+
+  it('finds what was stored by the version that knew no search', async () => {
+    const old = new DatabaseSync(at('chats.db'))
+    old.exec(`${CHATS}; PRAGMA user_version = 1`)
+    old.exec(`INSERT INTO chats (id, title, created_at_ms, updated_at_ms) VALUES ('a', 'Old', 1, 1)`)
+    old.exec(
+      `INSERT INTO messages (id, chat_id, role, content, status, created_at_ms) VALUES ('m', 'a', 'user', 'An old question', 'complete', 1)`,
+    )
+    old.close()
+    const store = await open()
+    expect((await store.find(['question'], 9)).map(({ messageId }) => messageId)).toEqual(['m'])
+    expect(await store.list()).toMatchObject([{ chat: { isPinned: false, folder: null, tags: [] } }])
+    expect(readdirSync(at('backups'))).toEqual(['chats-before-migration-now.db'])
+    await store.close()
   })
 })
 

@@ -7,6 +7,7 @@ import {
   type Chat,
   type ChatEvent,
   type ChatSummariesEvent,
+  type Found,
   MAX_COMPARED,
   type MapNode,
 } from '../../../contract/app/chats.ts'
@@ -16,9 +17,11 @@ import { DEFAULT_CHAT_SAMPLING, type Sampling } from '../../../contract/words/sa
 import { newId as drawId, type NewId } from '../../ids.ts'
 import { type Cancel, systemTime, type Time } from '../../time.ts'
 import { statesOf, storeAgain } from './deleted-messages.ts'
+import { findChats } from './find-chats.ts'
 import type { MessageNode, MessagePatch } from './message-tree.ts'
 import { canContinue, OpenChat } from './open-chat.ts'
 import { checkIdle, messageOf, OpenChats } from './open-chats.ts'
+import { type Order, tidied } from './order.ts'
 import type { ChatPatch, ChatRecord, ChatStore, EngineAccess } from './ports.ts'
 import { type ReplyContext, ReplyRun } from './reply-run.ts'
 import { SessionStore } from './session-store.ts'
@@ -89,6 +92,10 @@ export class Chats {
       deletedAtMs: null,
       activeLeafId: null,
       isTemporary,
+      isPinned: false,
+      isArchived: false,
+      folder: null,
+      tags: [],
     }
     await this.writes.add(() => this.store.addChat(record))
     const chat = new OpenChat(record, [])
@@ -176,6 +183,16 @@ export class Chats {
     chat.tellWhole()
   }
 
+  async arrange(chatId: string, order: Order): Promise<void> {
+    const chat = await this.open.get(chatId)
+    await this.setChat(chat, tidied(order))
+    this.open.closeUnused(chat)
+  }
+
+  find(text: string): Promise<Found> {
+    return findChats(text, this.summaries.all(), this.store)
+  }
+
   async branch(chatId: string, messageId: string): Promise<Chat> {
     const chat = await this.open.getIdle(chatId)
     messageOf(chat, messageId)
@@ -187,6 +204,8 @@ export class Chats {
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
       deletedAtMs: null,
+      isPinned: false,
+      isArchived: false,
     }
     let parentId: string | null = null
     const copies = path.map(message => {

@@ -1,5 +1,7 @@
 /** Chats in memory: they end with the host. */
 import { TernError } from '../../../contract/errors.ts'
+import { hasAll } from '../../../contract/words/find-text.ts'
+import { foundMessage, isFindable } from './found-message.ts'
 import type { MessageNode } from './message-tree.ts'
 import type { ChatRecord, ChatStore } from './ports.ts'
 
@@ -14,6 +16,8 @@ interface StoredChat {
 export function createMemoryChatStore(maxSnapshotBytes = MAX_SNAPSHOT_BYTES): ChatStore {
   const chats = new Map<string, StoredChat>()
   const chatOfMessage = new Map<string, StoredChat>()
+  /** In which messages came. */
+  const order = new Map<string, number>()
   const snapshots = createSnapshotCache(maxSnapshotBytes)
 
   const find = (chatId: string): StoredChat => {
@@ -52,6 +56,7 @@ export function createMemoryChatStore(maxSnapshotBytes = MAX_SNAPSHOT_BYTES): Ch
       for (const message of messages) {
         stored.messages.set(message.id, structuredClone(message))
         chatOfMessage.set(message.id, stored)
+        order.set(message.id, order.size)
       }
       await setChat(chatId, patch)
     },
@@ -77,6 +82,16 @@ export function createMemoryChatStore(maxSnapshotBytes = MAX_SNAPSHOT_BYTES): Ch
         snapshots.delete(messageId)
       }
       await setChat(chatId, patch)
+    },
+    async find(words, limit) {
+      if (words.length === 0) return []
+      const all = [...chats.values()].filter(({ chat }) => chat.deletedAtMs === null)
+      return all
+        .flatMap(({ chat, messages }) => [...messages.values()].map(message => ({ chat, message })))
+        .filter(({ message }) => isFindable(message) && hasAll(message.content, words))
+        .sort((a, b) => order.get(b.message.id)! - order.get(a.message.id)!)
+        .slice(0, limit)
+        .map(({ chat, message }) => foundMessage(chat.id, message, words))
     },
     async purge(chatId) {
       for (const messageId of chats.get(chatId)?.messages.keys() ?? []) {

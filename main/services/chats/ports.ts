@@ -2,6 +2,7 @@
 
 import type { EngineApi } from '../../../contract/engine-api.ts'
 import type { AbortSignalLike, Client } from '../../../contract/rpc.ts'
+import type { MarkedPart } from '../../../contract/words/find-text.ts'
 import type { MessageNode, MessagePatch } from './message-tree.ts'
 
 export type { MessageNode, MessagePatch } from './message-tree.ts'
@@ -25,6 +26,23 @@ export interface ChatRecord {
   readonly activeLeafId: string | null
   /** Kept in memory alone. */
   readonly isTemporary: boolean
+  /** Above all others in the list. */
+  readonly isPinned: boolean
+  /** Out of the list until asked for. */
+  readonly isArchived: boolean
+  /** Its name; null: in none. */
+  readonly folder: string | null
+  readonly tags: readonly string[]
+}
+
+/** A message in which all words of a search stand. */
+export interface FoundMessage {
+  readonly chatId: string
+  readonly messageId: string
+  readonly role: MessageNode['role']
+  readonly createdAtMs: number
+  /** A line around the first hit. */
+  readonly excerpt: readonly MarkedPart[]
 }
 export type ChatPatch = Partial<Omit<ChatRecord, 'id' | 'createdAtMs' | 'isTemporary'>>
 
@@ -47,6 +65,8 @@ export interface ChatStore {
   appendText(messageId: string, text: string, atOffset: number): Promise<void>
   /** In one step: these messages, with their states and for good, and the changes of the chat. Unknown ones are no fault. */
   removeMessages(chatId: string, messageIds: readonly string[], patch: ChatPatch): Promise<void>
+  /** Messages in which all `words` stand (folded), the latest first; not those that are being written, nor of deleted chats. */
+  find(words: readonly string[], limit: number): Promise<FoundMessage[]>
   /** The chat, its messages and their states, for good. */
   purge(chatId: string): Promise<void>
   /**

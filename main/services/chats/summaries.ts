@@ -12,9 +12,21 @@ export class Summaries {
   }
 
   set(chat: ChatRecord, messageCount: number, isReplying: boolean): void {
-    const { id, title, updatedAtMs, deletedAtMs, isTemporary } = chat
+    const { id, title, updatedAtMs, deletedAtMs, isTemporary, isPinned, isArchived, folder } = chat
     const isDeleted = deletedAtMs !== null
-    const summary = { id, title, updatedAtMs, messageCount, isReplying, isDeleted, isTemporary }
+    const summary = {
+      id,
+      title,
+      updatedAtMs,
+      messageCount,
+      isReplying,
+      isDeleted,
+      isTemporary,
+      isPinned,
+      isArchived,
+      folder,
+      tags: [...chat.tags],
+    }
     this.byId.set(id, summary)
     this.tell({ kind: 'changed', summary })
   }

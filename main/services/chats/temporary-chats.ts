@@ -25,6 +25,7 @@ export function withTemporaryChats(kept: ChatStore): ChatStore {
     setMessage: (messageId, patch) => ofMessage(messageId).setMessage(messageId, patch),
     appendText: (messageId, text, atOffset) => ofMessage(messageId).appendText(messageId, text, atOffset),
     removeMessages: (chatId, messageIds, patch) => ofChat(chatId).removeMessages(chatId, messageIds, patch),
+    find: (words, limit) => kept.find(words, limit),
     // A purged id is remembered: a late word about it must not reach the disk.
     purge: chatId => ofChat(chatId).purge(chatId),
     putSnapshot: (chatId, messageId, state) => ofChat(chatId).putSnapshot(chatId, messageId, state),

@@ -37,6 +37,7 @@ const callsOn = ({ chats, states }: Databases): Calls & { close(): void } => ({
     for (const id of removed) states.delete(id)
     states.compact()
   },
+  find: (words, limit) => chats.find(words, limit),
   purge(chatId) {
     const messages = chats.open(chatId)?.messages ?? []
     chats.purge(chatId)

@@ -4,9 +4,10 @@
  */
 
 import { TernError } from '../../../contract/errors.ts'
-import type { ChatPatch, ChatRecord, MessageNode, MessagePatch } from '../chats/ports.ts'
+import { folded, hasAll } from '../../../contract/words/find-text.ts'
+import type { ChatPatch, ChatRecord, FoundMessage, MessageNode, MessagePatch } from '../chats/ports.ts'
 import { MIGRATIONS } from './migrations/index.ts'
-import { chatOfRow, messagesOfRows } from './rows.ts'
+import { chatOfRow, foundOfRow, messagesOfRows } from './rows.ts'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from './sqlite.ts'
 import { storeError } from './store-errors.ts'
 
@@ -15,6 +16,10 @@ const CHAT_COLUMNS = {
   updatedAtMs: 'updated_at_ms',
   deletedAtMs: 'deleted_at_ms',
   activeLeafId: 'active_leaf_id',
+  isPinned: 'is_pinned',
+  isArchived: 'is_archived',
+  folder: 'folder',
+  tags: 'tags_json',
 } as const satisfies Record<keyof ChatPatch, string>
 
 const MESSAGE_COLUMNS = {
@@ -44,6 +49,7 @@ export class ChatDatabase {
         this.database.exec(
           'PRAGMA secure_delete = ON; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_size_limit = 1048576',
         )
+        this.database.function('folded', { deterministic: true }, text => folded(String(text)))
         this.migrate(path, backUp)
         if (maxPages !== null) this.database.exec(`PRAGMA max_page_count = ${maxPages}`)
         // Takes the lock now, not at the first message.
@@ -82,11 +88,14 @@ export class ChatDatabase {
     }
   }
 
-  addChat({ id, title, createdAtMs, updatedAtMs, deletedAtMs, activeLeafId }: ChatRecord): void {
-    this.run(
-      'INSERT INTO chats (id, title, created_at_ms, updated_at_ms, deleted_at_ms, active_leaf_id) VALUES (?, ?, ?, ?, ?, ?)',
-      [id, title, createdAtMs, updatedAtMs, deletedAtMs, activeLeafId],
-    )
+  addChat({ id, createdAtMs, isTemporary: _, ...patch }: ChatRecord): void {
+    const { columns, values } = columnsOf(CHAT_COLUMNS, patch)
+    const marks = ', ?'.repeat(columns.length)
+    this.run(`INSERT INTO chats (id, created_at_ms, ${columns.join(', ')}) VALUES (?, ?${marks})`, [
+      id,
+      createdAtMs,
+      ...values,
+    ])
   }
 
   setChat(chatId: string, patch: ChatPatch): void {
@@ -139,6 +148,33 @@ export class ChatDatabase {
     })
     this.compact()
     return removed
+  }
+
+  /** As `ChatStore.find`. */
+  find(words: readonly string[], limit: number): FoundMessage[] {
+    const rows = words.some(word => Array.from(word).length >= TRIGRAM)
+      ? this.indexed(words, limit)
+      : this.scanned(words)
+    const found = rows.filter(({ content }) => hasAll(String(content), words)).slice(0, limit)
+    return found.flatMap(row => foundOfRow(row, words) ?? [])
+  }
+
+  private indexed(words: readonly string[], limit: number): Record<string, unknown>[] {
+    const long = words.filter(word => Array.from(word).length >= TRIGRAM)
+    const query = long.map(word => `"${word.replaceAll('"', '""')}"`).join(' AND ')
+    // Shorter words are looked for in what the longer ones find.
+    const rows = long.length === words.length ? limit : MAX_SCANNED
+    return this.all(
+      `${FOUND} WHERE message_index MATCH ? AND deleted_at_ms IS NULL ORDER BY message_index.rowid DESC LIMIT ?`,
+      query,
+      rows,
+    )
+  }
+
+  /** One or two characters have no place in the index: the latest messages are looked through. */
+  private scanned([word]: readonly string[]): Record<string, unknown>[] {
+    if (word === undefined) return []
+    return this.all(SCANNED, word, MAX_SCANNED)
   }
 
   /** Gone from the file too: freed pages are overwritten, the log is emptied. */
@@ -229,16 +265,32 @@ export class ChatDatabase {
   }
 }
 
-/** Objects as JSON. */
-const columnOf = (value: unknown): SQLInputValue =>
-  typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as SQLInputValue)
+/** Characters of the shortest word in the index. */
+const TRIGRAM = 3
+/** Messages that are looked through for words of one or two characters. */
+const MAX_SCANNED = 2_000
 
-function assignmentsOf<Patch extends object>(columns: Record<string, string>, patch: Patch) {
-  const entries = Object.entries(patch).filter(([key, value]) => value !== undefined && Object.hasOwn(columns, key))
-  return {
-    assignments: entries.map(([key]) => `${columns[key]} = ?`).join(', '),
-    values: entries.map(([, value]) => columnOf(value)),
-  }
+const FOUND = `SELECT messages.id, chat_id, role, messages.content, messages.created_at_ms
+  FROM message_index JOIN messages ON messages.position = message_index.rowid JOIN chats ON chats.id = messages.chat_id`
+const SCANNED = `SELECT messages.id, chat_id, role, messages.content, messages.created_at_ms
+  FROM messages JOIN chats ON chats.id = messages.chat_id
+  WHERE instr(folded(messages.content), ?) > 0 AND messages.status NOT IN ('pending', 'streaming') AND deleted_at_ms IS NULL
+  ORDER BY messages.position DESC LIMIT ?`
+
+/** Objects as JSON, truth as a number. */
+function columnOf(value: unknown): SQLInputValue {
+  if (typeof value === 'boolean') return value ? 1 : 0
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as SQLInputValue)
+}
+
+function columnsOf(names: Record<string, string>, patch: object) {
+  const entries = Object.entries(patch).filter(([key, value]) => value !== undefined && Object.hasOwn(names, key))
+  return { columns: entries.map(([key]) => names[key]), values: entries.map(([, value]) => columnOf(value)) }
+}
+
+function assignmentsOf(names: Record<string, string>, patch: object) {
+  const { columns, values } = columnsOf(names, patch)
+  return { assignments: columns.map(column => `${column} = ?`).join(', '), values }
 }
 
 const noChat = () => new TernError({ code: 'chat-not-found', message: 'This chat does not exist any more.' })

@@ -78,6 +78,7 @@ export async function openDiskChatStore(options: DiskChatStoreOptions): Promise<
     setMessage: remote('setMessage'),
     appendText: remote('appendText'),
     removeMessages: remote('removeMessages'),
+    find: remote('find'),
     purge: remote('purge'),
     putSnapshot: remote('putSnapshot'),
     getSnapshot: remote('getSnapshot'),

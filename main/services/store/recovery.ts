@@ -56,7 +56,7 @@ function copyWhatCanBeRead(path: string, fresh: ChatDatabase): { chats: number; 
       const createdAtMs = messages[0]?.createdAtMs ?? 0
       const times = { createdAtMs, updatedAtMs: createdAtMs, deletedAtMs: null }
       const activeLeafId = messages.at(-1)?.id ?? null
-      const lost = { id: chatId, title: RECOVERED_TITLE, ...times, activeLeafId, isTemporary: false }
+      const lost = { id: chatId, title: RECOVERED_TITLE, ...times, activeLeafId, isTemporary: false, ...NOT_ORDERED }
       fresh.addChat(chats.get(chatId) ?? lost)
       fresh.addMessages(chatId, messages, {})
       count.chats++
@@ -68,6 +68,7 @@ function copyWhatCanBeRead(path: string, fresh: ChatDatabase): { chats: number; 
   return count
 }
 
+const NOT_ORDERED = { isPinned: false, isArchived: false, folder: null, tags: [] }
 const RECOVERED_TITLE = 'Recovered chat'
 
 /** Rows from both ends towards the damage: a scan stops at the first broken page. */

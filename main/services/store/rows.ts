@@ -3,7 +3,8 @@ import * as v from 'valibot'
 import { errorDataSchema } from '../../../contract/errors.ts'
 import { chatRoleSchema } from '../../../contract/words/message.ts'
 import { finishReasonSchema, generationStatsSchema } from '../../../contract/words/sampling.ts'
-import type { ChatRecord, MessageNode } from '../chats/ports.ts'
+import { foundMessage } from '../chats/found-message.ts'
+import type { ChatRecord, FoundMessage, MessageNode } from '../chats/ports.ts'
 
 const json = <const Schema extends v.GenericSchema>(schema: Schema) =>
   v.nullable(v.pipe(v.string(), v.parseJson(), schema))
@@ -16,6 +17,11 @@ const chatRowSchema = v.pipe(
     updated_at_ms: v.number(),
     deleted_at_ms: v.nullable(v.number()),
     active_leaf_id: v.nullable(v.string()),
+    // Absent in files of the first version, as they are recovered.
+    is_pinned: v.optional(v.number(), 0),
+    is_archived: v.optional(v.number(), 0),
+    folder: v.optional(v.nullable(v.string()), null),
+    tags_json: v.optional(v.pipe(v.string(), v.parseJson(), v.array(v.string())), '[]'),
   }),
   v.transform(
     (row): ChatRecord => ({
@@ -26,6 +32,10 @@ const chatRowSchema = v.pipe(
       deletedAtMs: row.deleted_at_ms,
       activeLeafId: row.active_leaf_id,
       isTemporary: false,
+      isPinned: row.is_pinned !== 0,
+      isArchived: row.is_archived !== 0,
+      folder: row.folder,
+      tags: row.tags_json,
     }),
   ),
 )
@@ -58,6 +68,22 @@ const messageRowSchema = v.pipe(
     }),
   ),
 )
+
+const foundRowSchema = v.object({
+  id: v.string(),
+  chat_id: v.string(),
+  role: chatRoleSchema,
+  content: v.string(),
+  created_at_ms: v.number(),
+})
+
+/** null: the row makes no sense. */
+export function foundOfRow(row: unknown, words: readonly string[]): FoundMessage | null {
+  const parsed = v.safeParse(foundRowSchema, row)
+  if (!parsed.success) return null
+  const { id, chat_id, role, content, created_at_ms } = parsed.output
+  return foundMessage(chat_id, { id, role, content, createdAtMs: created_at_ms }, words)
+}
 
 /** null: the row makes no sense. */
 export function chatOfRow(row: unknown): ChatRecord | null {

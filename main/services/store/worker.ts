@@ -36,7 +36,7 @@ try {
 }
 
 function openChats() {
-  const backUp = () => backUpChats()
+  const backUp = backUpChats
   try {
     const chats = new ChatDatabase(chatsPath, backUp)
     if (chats.firstFault() === null) return { chats, opened: { kind: 'opened', recovery: null } satisfies StoreOpened }
@@ -49,16 +49,12 @@ function openChats() {
 }
 
 /** Before a migration: a whole copy, of which the three latest stay. */
-function backUpChats(): void {
+function backUpChats(source: InstanceType<typeof DatabaseSync>): void {
   mkdirSync(backups, { recursive: true, mode: 0o700 })
   const target = join(backups, `chats-before-migration-${stamp}.db`)
   if (existsSync(target)) rmSync(target)
-  const source = new DatabaseSync(chatsPath)
-  try {
-    source.prepare('VACUUM INTO ?').run(target)
-  } finally {
-    source.close()
-  }
+  // By the connection that is open: it keeps all others out.
+  source.prepare('VACUUM INTO ?').run(target)
   const old = readdirSync(backups).filter(name => name.startsWith('chats-before-migration-'))
   for (const name of old.sort().slice(0, -3)) rmSync(join(backups, name))
 }
