@@ -7,6 +7,7 @@ import { Composer } from '../features/chat/composer.tsx'
 import { Conversation } from '../features/chat/conversation.tsx'
 import { focusComposer } from '../features/chat/focus-composer.ts'
 import { ConnectionBanner, EngineBanner } from '../features/engine/banners.tsx'
+import { FindBar } from '../features/find/find-bar.tsx'
 import { StorageBanner } from '../features/storage/storage-banner.tsx'
 import { Instruments } from '../features/telemetry/instruments.tsx'
 import { useMedia } from '../ui/use-media.ts'
@@ -49,6 +50,11 @@ function useRegions() {
   }
 }
 
+/** Where it is already, or when the next frame has brought it. */
+function focusSearch(selector: string): void {
+  requestAnimationFrame(() => document.querySelector<HTMLInputElement>(selector)?.select())
+}
+
 /** The conversation; in its place, while replies are compared, all of them; or the page of another place. */
 function Centre({ composer }: { composer: RefObject<HTMLTextAreaElement | null> }) {
   const row = placeRow(useNavigation(state => state.place))
@@ -67,7 +73,8 @@ export function App() {
   const regions = useRegions()
   const composer = useRef<HTMLTextAreaElement>(null)
   const [showShortcuts, setShowShortcuts] = useState(false)
-  const { chats, navigation } = useStores()
+  const [isFinding, setFinding] = useState(false)
+  const { chats, find, navigation } = useStores()
   const place = useNavigation(state => state.place)
 
   const goToComposer = () => {
@@ -89,6 +96,16 @@ export function App() {
     focusComposer: goToComposer,
     toggle: regions.toggle,
     showShortcuts: () => setShowShortcuts(true),
+    searchChats: () => {
+      if (!regions.isOpen.chats) regions.toggle('chats')
+      find.open()
+      focusSearch('.chat-search-field input')
+    },
+    findInChat: () => {
+      navigation.go('chat')
+      setFinding(true)
+      focusSearch('.find-bar input')
+    },
     closeDrawer: regions.drawer === null ? null : regions.closeDrawer,
   })
   // The focus was in the drawer: it goes back to what opened it, unless the choice there led elsewhere.
@@ -136,6 +153,7 @@ export function App() {
         <EngineBanner />
         <StorageBanner />
         <main className="main" aria-label={placeRow(place)?.label() ?? strings.conversation.region}>
+          {isFinding && place === 'chat' ? <FindBar onClose={() => setFinding(false)} /> : null}
           <Centre composer={composer} />
         </main>
       </div>

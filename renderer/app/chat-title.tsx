@@ -63,6 +63,8 @@ function TitleEditor({ chatId, title, onEnd }: { chatId: string; title: string; 
       event.stopPropagation()
       onEnd()
     } else if (event.key === 'Enter') {
+      // The focus goes on: the key must not arrive there as a new line.
+      event.preventDefault()
       keep()
       focusComposer()
     }

@@ -18,6 +18,8 @@ export const SHORTCUTS: readonly { keys: readonly string[]; label: string }[] = 
   { keys: ['Esc'], label: strings.shortcuts.stop },
   { keys: [MOD, 'Shift', 'O'], label: strings.shortcuts.newChat },
   { keys: ['/'], label: strings.shortcuts.focusComposer },
+  { keys: [MOD, 'Shift', 'F'], label: strings.shortcuts.searchChats },
+  { keys: [MOD, 'F'], label: strings.shortcuts.findInChat },
   { keys: [MOD, 'Shift', 'C'], label: strings.shortcuts.copyLast },
   { keys: ['Alt', '↑'], label: strings.shortcuts.previousChat },
   { keys: ['Alt', '↓'], label: strings.shortcuts.nextChat },
@@ -31,6 +33,8 @@ interface ShortcutTargets {
   focusComposer(): void
   toggle(region: Region): void
   showShortcuts(): void
+  searchChats(): void
+  findInChat(): void
   /** null when no drawer is open. */
   closeDrawer: (() => void) | null
 }
@@ -66,6 +70,8 @@ function find(event: KeyboardEvent, targets: ShortcutTargets): (() => void) | nu
   // Browsers keep this combination to themselves; in the desktop window it arrives.
   if (mod && !event.shiftKey && key === 'n') return newChat(targets)
   if (mod && event.shiftKey && key === 'c') return () => void copyLastReply(chats)
+  if (mod && event.shiftKey && key === 'f') return targets.searchChats
+  if (mod && !event.shiftKey && !event.altKey && key === 'f') return targets.findInChat
   if (mod && !event.shiftKey && key === 'b') return () => targets.toggle('chats')
   if (mod && !event.shiftKey && key === 'j') return () => targets.toggle('instruments')
   if (event.altKey && !mod && key === 'arrowup') return () => step(chats, -1)

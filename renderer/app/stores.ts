@@ -4,6 +4,7 @@ import { useStore } from 'zustand'
 import { type ChatsState, type ChatsStore, createChatsStore } from '../stores/chats.ts'
 import { type Connection, type ConnectionState, createConnection, type Dial } from '../stores/connection.ts'
 import { createEngineStore, type EngineState, type EngineStore } from '../stores/engine.ts'
+import { createFindStore, type FindState, type FindStore } from '../stores/find.ts'
 import type { Schedule } from '../stores/frame.ts'
 import { createMemoryStore, type MemoryStore } from '../stores/memory.ts'
 import { createNavigationStore, type NavigationState, type NavigationStore } from '../stores/navigation.ts'
@@ -14,6 +15,7 @@ export interface Stores {
   connection: Connection
   engine: EngineStore
   chats: ChatsStore
+  find: FindStore
   memory: MemoryStore
   navigation: NavigationStore
   preferences: PreferencesStore
@@ -35,6 +37,7 @@ export function createStores(host: StoresHost): Stores {
     connection,
     engine: createEngineStore(connection.client),
     chats: createChatsStore(connection.client, host.schedule, host.windowMemo),
+    find: createFindStore(connection.client),
     memory: createMemoryStore(connection.client),
     navigation: createNavigationStore(),
     preferences: createPreferencesStore(host.settingsMemo),
@@ -56,6 +59,9 @@ export function useChats<T>(select: (state: ChatsState) => T): T {
 }
 export function useEngine<T>(select: (state: EngineState) => T): T {
   return useStore(useStores().engine.state, select)
+}
+export function useFind<T>(select: (state: FindState) => T): T {
+  return useStore(useStores().find.state, select)
 }
 export function useNavigation<T>(select: (state: NavigationState) => T): T {
   return useStore(useStores().navigation.state, select)

@@ -2,6 +2,7 @@
  * Every word the window shows, in one place, so that other languages can come. Figures are formatted by ui/units.ts.
  */
 const number = new Intl.NumberFormat('en')
+const dayOf = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short' })
 const plural = (n: number, one: string, many: string) => `${number.format(n)} ${n === 1 ? one : many}`
 
 /** Two digits: an estimate says no more. */
@@ -160,6 +161,40 @@ export const strings = {
     figures: 'Figures of this reply',
   },
 
+  find: {
+    inAll: 'Search all chats',
+    inChat: 'Find in this chat',
+    hint: 'Words anywhere in titles and messages, parts of words too.',
+    nothing: 'Nothing found.',
+    count: (hits: number, chats: number, isCut: boolean) =>
+      `${isCut ? 'The first ' : ''}${plural(hits, 'hit', 'hits')} in ${plural(chats, 'chat', 'chats')}`,
+    inTitles: 'In titles',
+    inMessages: 'In messages',
+    date: (date: Date) => dayOf.format(date),
+    hit: (at: number, of: number) => (of === 0 ? 'No hits' : `${number.format(at)} of ${number.format(of)}`),
+    previous: 'Hit before',
+    next: 'Next hit',
+    close: 'Close the search',
+  },
+
+  order: {
+    more: (title: string) => `More for “${title}”`,
+    pin: 'Pin',
+    unpin: 'Unpin',
+    archive: 'Archive',
+    unarchive: 'Out of the archive',
+    edit: 'Folder and tags',
+    heading: (title: string) => `Folder and tags of “${title}”`,
+    folder: 'Folder',
+    folderHint: 'A new name makes a new folder; empty: in none.',
+    tags: 'Tags',
+    tagsHint: 'With commas between them.',
+    save: 'Save',
+    cancel: 'Cancel',
+    pinned: 'Pinned',
+    archived: 'Archived',
+  },
+
   comparison: {
     heading: (replies: number) => (replies === 1 ? 'One reply' : `One question, ${number.format(replies)} replies`),
     note: 'From one state: the question was read once. Those you do not keep stay as versions.',
@@ -305,6 +340,8 @@ export const strings = {
     newChat: 'New chat',
     focusComposer: 'Go to the message box',
     copyLast: 'Copy the last reply',
+    searchChats: 'Search all chats',
+    findInChat: 'Find in this chat',
     previousChat: 'Chat above',
     nextChat: 'Chat below',
     toggleChats: 'Show or hide chats',

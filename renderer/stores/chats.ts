@@ -79,6 +79,11 @@ export interface ChatsStore {
   /** Sends what was written for this message as another version of it, and drops it when the host has taken it. */
   sendEdit(messageId: string): Promise<void>
   rename(chatId: string, title: string): Promise<void>
+  /** Where it stands in the list: what is left out stays. */
+  arrange(
+    chatId: string,
+    order: Partial<Pick<ChatSummary, 'isPinned' | 'isArchived' | 'folder' | 'tags'>>,
+  ): Promise<void>
   /** Goes on from this message in a chat of its own, which is shown then. */
   branch(messageId: string): Promise<void>
   /** Writes replies to this message of the user side by side, one for each temperature. */
@@ -228,6 +233,10 @@ class HostChats implements ChatsStore {
 
   async rename(chatId: string, title: string): Promise<void> {
     await this.attempt(chatId, () => this.client.call('chat.rename', { chatId, title }))
+  }
+
+  async arrange(chatId: string, order: Parameters<ChatsStore['arrange']>[1]): Promise<void> {
+    await this.attempt(chatId, () => this.client.call('chat.arrange', { chatId, ...order }))
   }
 
   async branch(messageId: string): Promise<void> {

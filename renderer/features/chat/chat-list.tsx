@@ -1,15 +1,19 @@
 /** The chats of this host, newest first, with a delete that can be undone. */
 
-import { useEffect, useRef } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import type { ChatSummary } from '../../../contract/app/chats.ts'
 import { PlaceRows } from '../../app/places.tsx'
-import { useChats, useConnection, useEngine, useNavigation, useStorage, useStores } from '../../app/stores.ts'
+import { useChats, useConnection, useEngine, useFind, useNavigation, useStorage, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { type AttentionTimer, startAttentionTimer } from '../../ui/attention-timer.ts'
 import { shownTitle } from '../../ui/chat-title.ts'
 import { IconButton } from '../../ui/icon-button.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { Mark } from '../../ui/mark.tsx'
+import { Menu } from '../../ui/menu.tsx'
+import { ChatSearch } from '../find/chat-search.tsx'
+import { type ListGroup, listGroups } from './list-groups.ts'
+import { OrderDialog } from './order-dialog.tsx'
 
 interface ChatListProps {
   /** Called when a chat was chosen: a drawer closes then. */
@@ -23,7 +27,8 @@ interface ChatListProps {
 }
 
 export function ChatList({ onPick, onPlace, onClose, inert }: ChatListProps) {
-  const { chats } = useStores()
+  const { chats, find } = useStores()
+  const isSearching = useFind(state => state.query !== null)
   const isInChat = useNavigation(state => state.place === 'chat')
   const isNew = useChats(state => state.currentId === null)
   const version = useEngine(state => state.info?.version ?? null)
@@ -36,19 +41,29 @@ export function ChatList({ onPick, onPlace, onClose, inert }: ChatListProps) {
         </p>
         {onClose === null ? null : <IconButton icon="close" label={strings.chats.close} onClick={onClose} autoFocus />}
       </div>
-      <button
-        type="button"
-        className="new-chat-button"
-        aria-current={isNew && isInChat ? 'page' : undefined}
-        onClick={() => {
-          chats.newChat()
-          onPick()
-        }}
-      >
-        <Icon name="plus" />
-        {strings.chats.newChat}
-      </button>
-      <Summaries onPick={onPick} />
+      <div className="chats-start">
+        <button
+          type="button"
+          className="new-chat-button"
+          aria-current={isNew && isInChat ? 'page' : undefined}
+          onClick={() => {
+            chats.newChat()
+            onPick()
+          }}
+        >
+          <Icon name="plus" />
+          {strings.chats.newChat}
+        </button>
+        <IconButton
+          icon="search"
+          className="search-button"
+          label={strings.find.inAll}
+          aria-expanded={isSearching}
+          data-opens="search"
+          onClick={() => (isSearching ? find.close() : find.open())}
+        />
+      </div>
+      {isSearching ? <ChatSearch onPick={onPick} /> : <Summaries onPick={onPick} />}
       <Removed />
       <PlaceRows onPick={onPlace} />
       <p className="chats-foot">
@@ -63,26 +78,48 @@ function Summaries({ onPick }: { onPick(): void }) {
   const summaries = useChats(state => state.summaries)
   if (summaries === null) return <p className="chats-note pulse">{strings.chats.loading}</p>
   if (summaries.length === 0) return <p className="chats-note">{strings.chats.empty}</p>
-  const midnight = new Date().setHours(0, 0, 0, 0)
-  const groups = [
-    { name: strings.chats.today, items: summaries.filter(summary => summary.updatedAtMs >= midnight) },
-    { name: strings.chats.earlier, items: summaries.filter(summary => summary.updatedAtMs < midnight) },
-  ]
+  const groups = listGroups(summaries, new Date().setHours(0, 0, 0, 0))
   return (
     <nav className="chats-list" aria-label={strings.chats.region}>
-      {groups.map(({ name, items }) =>
-        items.length === 0 ? null : (
-          <section key={name}>
-            <h2>{name}</h2>
-            <ul>
-              {items.map(summary => (
-                <Summary key={summary.id} summary={summary} onPick={onPick} />
-              ))}
-            </ul>
-          </section>
-        ),
-      )}
+      {groups.map(group => (
+        <Group key={`${group.kind} ${group.name}`} group={group} onPick={onPick} />
+      ))}
     </nav>
+  )
+}
+
+const groupName = ({ kind, name }: ListGroup): string =>
+  kind === 'folder' ? name : { pinned: strings.order.pinned, archived: strings.order.archived, ...strings.chats }[kind]
+
+/** Folders fold; the archive is folded until it is asked for, or the open chat is in it. */
+function Group({ group, onPick }: { group: ListGroup; onPick(): void }) {
+  const currentId = useChats(state => state.currentId)
+  const list = (
+    <ul>
+      {group.items.map(summary => (
+        <Summary key={summary.id} summary={summary} onPick={onPick} />
+      ))}
+    </ul>
+  )
+  const name = groupName(group)
+  if (group.kind !== 'folder' && group.kind !== 'archived') {
+    return (
+      <section>
+        <h2>{name}</h2>
+        {list}
+      </section>
+    )
+  }
+  const isOpen = group.kind === 'folder' || group.items.some(({ id }) => id === currentId)
+  return (
+    <details className="chats-fold" open={isOpen}>
+      <summary>
+        <Icon name={group.kind === 'folder' ? 'folder' : 'archive'} />
+        <span>{name}</span>
+        <span className="chats-fold-count">{group.items.length}</span>
+      </summary>
+      {list}
+    </details>
   )
 }
 
@@ -91,6 +128,8 @@ function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) 
   const isInChat = useNavigation(state => state.place === 'chat')
   const isCurrent = useChats(state => state.currentId === summary.id) && isInChat
   const lost = useConnection(state => state.phase !== 'open')
+  const obstacle = lost ? strings.composer.disabled.lost : null
+  const [isOrdering, setOrdering] = useState(false)
   const item = useRef<HTMLLIElement>(null)
   const title = shownTitle(summary.title)
   useEffect(() => {
@@ -120,9 +159,31 @@ function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) 
           {strings.temporary.label}
         </span>
       ) : null}
+      {summary.tags.length === 0 ? null : (
+        <span className="chats-tags">{summary.tags.map(tag => `#${tag}`).join(' ')}</span>
+      )}
       {summary.isReplying ? (
         <span className="chats-replying pulse" role="img" aria-label={strings.chats.replying} />
       ) : null}
+      <Menu
+        label={strings.order.more(title)}
+        items={[
+          {
+            icon: 'pin',
+            label: summary.isPinned ? strings.order.unpin : strings.order.pin,
+            obstacle,
+            onPick: () => void chats.arrange(summary.id, { isPinned: !summary.isPinned }),
+          },
+          { icon: 'folder', label: strings.order.edit, obstacle, onPick: () => setOrdering(true) },
+          {
+            icon: 'archive',
+            label: summary.isArchived ? strings.order.unarchive : strings.order.archive,
+            obstacle,
+            onPick: () => void chats.arrange(summary.id, { isArchived: !summary.isArchived }),
+          },
+        ]}
+      />
+      {isOrdering ? <OrderDialog summary={summary} onClose={() => setOrdering(false)} /> : null}
       <IconButton
         icon="remove"
         label={strings.chats.remove(title)}

@@ -7,6 +7,7 @@ import { shownTitle } from '../../ui/chat-title.ts'
 import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { EngineFailed, EngineLoading } from '../engine/states.tsx'
+import { useGoToMessage } from '../find/go-to-message.ts'
 import { CopyChat } from './copy-chat.tsx'
 import { EmptyChat } from './empty.tsx'
 import { focusComposer } from './focus-composer.ts'
@@ -19,6 +20,7 @@ export function Conversation() {
   const lastQuestionId = useChats(
     state => state.chat?.messages.findLast(message => message.role === 'user')?.id ?? null,
   )
+  useGoToMessage()
   // A new question, and another chat, start at the end.
   // biome-ignore lint/correctness/useExhaustiveDependencies: these two are the occasions
   useEffect(jumpToEnd, [chatId, lastQuestionId, jumpToEnd])
