@@ -69,8 +69,11 @@ export function markedParts(text: string, marks: readonly Mark[]): MarkedPart[] 
 /** Of the text before the first hit. */
 const LEAD_CHARACTERS = 40
 
+/** Two lines of a narrow list. */
+const EXCERPT_CHARACTERS = 160
+
 /** One line around the first hit, with the hits in it; about `length` characters. */
-export function excerptOf(text: string, words: readonly string[], length: number): MarkedPart[] {
+export function excerptOf(text: string, words: readonly string[], length = EXCERPT_CHARACTERS): MarkedPart[] {
   const first = marksIn(text, words)[0]?.[0] ?? 0
   let start = Math.max(0, first - LEAD_CHARACTERS)
   // Begins at a word where one begins soon.

@@ -5,7 +5,7 @@ import type { ChatStore } from './ports.ts'
 
 /** More than anybody reads; the window says that there are more. */
 const MAX_TITLES = 50
-const MAX_MESSAGES = 200
+const MAX_MESSAGES = 100
 
 export async function findChats(query: string, summaries: readonly ChatSummary[], store: ChatStore): Promise<Found> {
   const words = wordsOf(query)

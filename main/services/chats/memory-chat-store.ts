@@ -1,7 +1,6 @@
 /** Chats in memory: they end with the host. */
 import { TernError } from '../../../contract/errors.ts'
-import { hasAll } from '../../../contract/words/find-text.ts'
-import { foundMessage, isFindable } from './found-message.ts'
+import { excerptOf, hasAll } from '../../../contract/words/find-text.ts'
 import type { MessageNode } from './message-tree.ts'
 import type { ChatRecord, ChatStore } from './ports.ts'
 
@@ -88,10 +87,15 @@ export function createMemoryChatStore(maxSnapshotBytes = MAX_SNAPSHOT_BYTES): Ch
       const all = [...chats.values()].filter(({ chat }) => chat.deletedAtMs === null)
       return all
         .flatMap(({ chat, messages }) => [...messages.values()].map(message => ({ chat, message })))
-        .filter(({ message }) => isFindable(message) && hasAll(message.content, words))
+        .filter(
+          ({ message }) =>
+            message.status !== 'pending' && message.status !== 'streaming' && hasAll(message.content, words),
+        )
         .sort((a, b) => order.get(b.message.id)! - order.get(a.message.id)!)
         .slice(0, limit)
-        .map(({ chat, message }) => foundMessage(chat.id, message, words))
+        .map(({ chat, message: { id, role, createdAtMs, content } }) => {
+          return { chatId: chat.id, messageId: id, role, createdAtMs, excerpt: excerptOf(content, words) }
+        })
     },
     async purge(chatId) {
       for (const messageId of chats.get(chatId)?.messages.keys() ?? []) {

@@ -1,9 +1,9 @@
 /** Rows of the database as what they mean. A file may be damaged: each row is parsed by a schema, one by one. */
 import * as v from 'valibot'
 import { errorDataSchema } from '../../../contract/errors.ts'
+import { excerptOf } from '../../../contract/words/find-text.ts'
 import { chatRoleSchema } from '../../../contract/words/message.ts'
 import { finishReasonSchema, generationStatsSchema } from '../../../contract/words/sampling.ts'
-import { foundMessage } from '../chats/found-message.ts'
 import type { ChatRecord, FoundMessage, MessageNode } from '../chats/ports.ts'
 
 const json = <const Schema extends v.GenericSchema>(schema: Schema) =>
@@ -82,7 +82,8 @@ export function foundOfRow(row: unknown, words: readonly string[]): FoundMessage
   const parsed = v.safeParse(foundRowSchema, row)
   if (!parsed.success) return null
   const { id, chat_id, role, content, created_at_ms } = parsed.output
-  return foundMessage(chat_id, { id, role, content, createdAtMs: created_at_ms }, words)
+  const excerpt = excerptOf(content, words)
+  return { chatId: chat_id, messageId: id, role, createdAtMs: created_at_ms, excerpt }
 }
 
 /** null: the row makes no sense. */
