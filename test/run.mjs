@@ -24,6 +24,7 @@ await underNode24(import.meta.url, async () => {
   const missing = [
     ['the end-to-end tests need Chromium.', await installBrowser()],
     ['the WebGPU tests need a software GPU.', await installSoftwareDriver(say)],
+    ['the gateware tests need simulators and a prover.', installSimulators()],
   ].flatMap(([what, how]) => (how === null ? [] : [`${what} ${how}`]))
   const isClean = checkSources()
   const tests = runTests(process.argv.slice(2))
@@ -56,6 +57,30 @@ async function installBrowser() {
     if (findChromium() !== null) return null
   }
   return 'Run: sudo apt-get update && sudo apt-get install -y chromium'
+}
+
+/** Sees to what simulates and proves the gateware. Returns null, or the sentence that says how to get it. */
+function installSimulators() {
+  const packages = {
+    verilator: 'verilator',
+    iverilog: 'iverilog',
+    yosys: 'yosys',
+    z3: 'z3',
+    'g++': 'g++',
+    make: 'make',
+  }
+  const missing = () => Object.keys(packages).filter(command => !hasCommand(command))
+  if (missing().length === 0) return null
+  const names = missing().map(command => packages[command])
+  if (process.platform === 'linux' && process.getuid?.() === 0 && hasCommand('apt-get')) {
+    say(`Installing the Debian packages ${names.join(', ')} for the gateware tests ...`)
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+    const aptGet = args => spawnSync('apt-get', args, { stdio: ['ignore', 'ignore', 'inherit'], env }).status === 0
+    aptGet(['update', '-qq'])
+    aptGet(['install', '-y', '-qq', '--no-install-recommends', ...names])
+    if (missing().length === 0) return null
+  }
+  return `Run: sudo apt-get update && sudo apt-get install -y ${names.join(' ')}`
 }
 
 function hasCommand(name) {
