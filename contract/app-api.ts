@@ -5,7 +5,8 @@
 import { appPart } from './app/app.ts'
 import { chatsPart } from './app/chats.ts'
 import { enginePart } from './app/engine.ts'
+import { powerPart } from './app/power.ts'
 import { mergeParts } from './parts.ts'
 
-export const appApi = mergeParts(appPart, enginePart, chatsPart)
+export const appApi = mergeParts(appPart, enginePart, chatsPart, powerPart)
 export type AppApi = typeof appApi

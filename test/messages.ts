@@ -55,6 +55,7 @@ export function messageNode(over: Partial<MessageNode>): MessageNode {
     createdAtMs: 0,
     finishReason: null,
     stats: null,
+    energy: null,
     error: null,
     notice: null,
     ...over,

@@ -1,6 +1,7 @@
 /** Chats: their messages, replies in flight, and what the user does with them. */
 import * as v from 'valibot'
 import { errorDataSchema } from '../errors.ts'
+import { replyEnergySchema } from '../words/energy.ts'
 import { chatRoleSchema } from '../words/message.ts'
 import { count, nothing } from '../words/numbers.ts'
 import { finishReasonSchema, generationStatsSchema, samplingSchema } from '../words/sampling.ts'
@@ -33,6 +34,8 @@ const chatMessageSchema = v.object({
   createdAtMs: v.number(),
   finishReason: v.nullable(finishReasonSchema),
   stats: v.nullable(generationStatsSchema),
+  /** null: nothing on this machine could be read while it was written. */
+  energy: v.nullable(replyEnergySchema),
   error: v.nullable(errorDataSchema),
   /** What happened while it was written and did not end it, in one sentence. */
   notice: v.nullable(v.string()),

@@ -5,7 +5,10 @@ import { type AppApi, appApi } from '../../contract/app-api.ts'
 import { type Handlers, type Server, serve, type Transport } from '../../contract/rpc.ts'
 import { Chats } from '../services/chats/chats.ts'
 import { createEngineMemoryWatch } from '../services/telemetry/engine-memory.ts'
+import { PowerMeter } from '../services/telemetry/power-meter.ts'
+import { findPowerSources } from '../services/telemetry/power-sources.ts'
 import type { AppStorage } from './app-storage.ts'
+import { powerMachine } from './power-machine.ts'
 import type { SpawnEngineProcess, SupervisorTiming } from './supervisor.ts'
 import { createSupervisor, type ModelRequest, type Supervisor } from './supervisor.ts'
 
@@ -17,6 +20,8 @@ export interface AppHostOptions {
   embeddedModel: ModelRequest
   storage: AppStorage
   timing?: Partial<SupervisorTiming>
+  /** Reads the machine's power. */
+  meter?: PowerMeter
 }
 
 /** Everything behind a window, whichever shell shows it. */
@@ -28,10 +33,12 @@ export interface AppHost {
   stop(): Promise<void>
 }
 
-export function createAppHost({ info, spawnEngine, model, embeddedModel, storage, timing }: AppHostOptions): AppHost {
+export function createAppHost(options: AppHostOptions): AppHost {
+  const { info, spawnEngine, model, embeddedModel, storage, timing } = options
+  const meter = options.meter ?? new PowerMeter(() => findPowerSources(powerMachine))
   const supervisor = createSupervisor(spawnEngine, model, timing === undefined ? {} : { timing })
-  const chats = new Chats(supervisor, storage.chats, { onStoreFailure: problem => storage.report(problem) })
-  const handlers = createAppService(info, supervisor, embeddedModel, chats, storage)
+  const chats = new Chats(supervisor, storage.chats, { meter, onStoreFailure: problem => storage.report(problem) })
+  const handlers = createAppService({ info, supervisor, embeddedModel, chats, storage, meter })
   return {
     supervisor,
     connect: transport => serve(appApi, transport, handlers),
@@ -44,13 +51,16 @@ export function createAppHost({ info, spawnEngine, model, embeddedModel, storage
   }
 }
 
-function createAppService(
-  info: AppInfo,
-  supervisor: Supervisor,
-  embeddedModel: ModelRequest,
-  chats: Chats,
-  storage: AppStorage,
-): Handlers<AppApi> {
+interface Services {
+  info: AppInfo
+  supervisor: Supervisor
+  embeddedModel: ModelRequest
+  chats: Chats
+  storage: AppStorage
+  meter: PowerMeter
+}
+
+function createAppService({ info, supervisor, embeddedModel, chats, storage, meter }: Services): Handlers<AppApi> {
   const memory = createEngineMemoryWatch(supervisor)
   return {
     calls: {
@@ -88,6 +98,7 @@ function createAppService(
           emit(supervisor.status)
         }),
       'engine.memory': (_params, emit, { signal }) => memory.watch(emit, signal),
+      'power.watch': (_params, emit, { signal }) => meter.watch(emit, signal),
       'chat.summaries': (_params, emit, { signal }) => chats.watchSummaries(emit, signal),
       'chat.watch': ({ chatId }, emit, { signal }) => chats.watch(chatId, emit, signal),
     },

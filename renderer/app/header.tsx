@@ -1,3 +1,4 @@
+import { PowerGauge } from '../features/telemetry/power.tsx'
 import { nextTheme } from '../stores/preferences.ts'
 import { IconButton } from '../ui/icon-button.tsx'
 import type { Region } from './app.tsx'
@@ -49,6 +50,7 @@ export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
           <h1>{place.label()}</h1>
         </div>
       )}
+      {place === null ? <PowerGauge onOpen={() => (isOpen.instruments ? undefined : onToggle('instruments'))} /> : null}
       <ModelName />
       <IconButton
         icon={THEME_ICON[theme]}

@@ -35,6 +35,7 @@ function memoOf(storage: () => Storage): Memo {
 const stores = createStores({
   dial,
   schedule: createFrameSchedule(),
+  visibility: document,
   settingsMemo: memoOf(() => localStorage),
   windowMemo: memoOf(() => sessionStorage),
 })

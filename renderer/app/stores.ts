@@ -8,6 +8,7 @@ import { createFindStore, type FindState, type FindStore } from '../stores/find.
 import type { Schedule } from '../stores/frame.ts'
 import { createMemoryStore, type MemoryStore } from '../stores/memory.ts'
 import { createNavigationStore, type NavigationState, type NavigationStore } from '../stores/navigation.ts'
+import { createPowerStore, type PowerStore, type Visibility } from '../stores/power.ts'
 import { createPreferencesStore, type Memo, type Preferences, type PreferencesStore } from '../stores/preferences.ts'
 import { createStorageStore, type StorageState, type StorageStore } from '../stores/storage.ts'
 
@@ -18,6 +19,7 @@ export interface Stores {
   find: FindStore
   memory: MemoryStore
   navigation: NavigationStore
+  power: PowerStore
   preferences: PreferencesStore
   storage: StorageStore
 }
@@ -25,6 +27,8 @@ export interface Stores {
 export interface StoresHost {
   dial: Dial
   schedule: Schedule
+  /** Whether the window is in sight. */
+  visibility: Visibility
   /** Outlives the window: settings. */
   settingsMemo: Memo
   /** Outlives a reload of this window: drafts, the open chat. */
@@ -40,6 +44,7 @@ export function createStores(host: StoresHost): Stores {
     find: createFindStore(connection.client),
     memory: createMemoryStore(connection.client),
     navigation: createNavigationStore(),
+    power: createPowerStore(connection.client, host.visibility),
     preferences: createPreferencesStore(host.settingsMemo),
     storage: createStorageStore(connection.client),
   }

@@ -331,6 +331,32 @@ export const strings = {
     traceEnd: 'now',
   },
 
+  power: {
+    heading: 'Power',
+    watts: 'W',
+    gauge: (watts: string, perToken: string) => `Power ${watts}, last reply ${perToken}. Show the instruments`,
+    of: (scope: string) => `${scope}, measured`,
+    scopes: {
+      package: 'Processor package',
+      dram: 'Memory modules',
+      gpu: 'Graphics card',
+      board: 'Board',
+      system: 'Whole machine',
+    },
+    qualities: { measured: 'measured', estimated: 'estimated', bound: 'a bound: too short to measure' },
+    methods: { counter: 'by an energy counter', samples: 'by samples of the power' },
+    idle: (watts: string) => `idle ${watts}`,
+    noSource: 'This machine has no power meter that Tern can read, as virtual machines have none.',
+    closed: (names: string) =>
+      `There is a meter (${names}), and only the root user may read it. This line opens it until the next restart:`,
+    copyRemedy: 'Copy the line',
+    reply: 'This reply',
+    aboveIdle: 'above idle',
+    noIdle: 'the idle draw was not seen before it',
+    idleSeen: (watts: string) => `idle ${watts}, measured before it`,
+    chat: 'This chat',
+  },
+
   shortcuts: {
     heading: 'Keyboard shortcuts',
     close: 'Close',

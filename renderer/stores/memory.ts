@@ -19,7 +19,7 @@ export interface MemorySample {
 }
 
 /** Bytes over time, oldest first by index. A figure that the host could not measure is NaN. */
-export interface Trace {
+interface Trace {
   readonly length: number
   timeMs(index: number): number
   bytesPerState(index: number): number

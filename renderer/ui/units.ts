@@ -61,6 +61,27 @@ export function formatParameters(count: Measured): string {
   return grouped.format(count)
 }
 
+/** Power: "38.4 W", "0.65 W". */
+export const formatWatts = (watts: Measured): string =>
+  missing(watts) ? `${DASH}${NO_BREAK_SPACE}W` : `${threeDigits(watts)}${NO_BREAK_SPACE}W`
+
+/** Energy: "8.9 kJ", "12.5 J", "340 mJ". */
+export function formatEnergy(joules: Measured): string {
+  if (missing(joules)) return DASH
+  if (joules >= 999.5) return `${threeDigits(joules / 1_000)}${NO_BREAK_SPACE}kJ`
+  if (joules >= 0.9995 || joules === 0) return `${threeDigits(joules)}${NO_BREAK_SPACE}J`
+  return `${threeDigits(joules * 1_000)}${NO_BREAK_SPACE}mJ`
+}
+
+/** "0.29 J/token". */
+export const formatEnergyPerToken = (joules: Measured, tokens: number): string =>
+  missing(joules) || tokens === 0 ? DASH : `${formatEnergy(joules / tokens)}/token`
+
+/** The round figure at or above `watts` that ends an axis: 1, 2, 5, 10, 20, 50... */
+export function axisEndWatts(watts: number): number {
+  for (let decade = 1; ; decade *= 10) for (const step of [1, 2, 5]) if (step * decade >= watts) return step * decade
+}
+
 export const formatPercent = (fraction: Measured): string =>
   missing(fraction) ? DASH : `${grouped.format(fraction * 100)}${NO_BREAK_SPACE}%`
 

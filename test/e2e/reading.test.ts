@@ -232,6 +232,7 @@ describe.skipIf(noChromiumReason !== null)(
         createdAtMs: i,
         finishReason: null,
         stats: null,
+        energy: null,
         error: null,
         notice: null,
         actions: [],

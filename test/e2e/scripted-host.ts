@@ -5,6 +5,7 @@
 import { fileURLToPath } from 'node:url'
 import type { Chat, ChatEvent, ChatMessage, ChatSummariesEvent, ReplyInFlight } from '../../contract/app/chats.ts'
 import type { EngineStatus } from '../../contract/app/engine.ts'
+import type { PowerSample } from '../../contract/app/power.ts'
 import { appApi } from '../../contract/app-api.ts'
 import { TernError } from '../../contract/errors.ts'
 import { type Server, serve, type Transport } from '../../contract/rpc.ts'
@@ -87,6 +88,8 @@ export interface ScriptedHost {
   interrupt(): void
   /** What prefill reports before the first piece. */
   setPrefill(tokensTotal: number, milliseconds: number): void
+  setMessage(chatId: string, messageId: string, change: Partial<ChatMessage>): void
+  setPower(sample: PowerSample): void
   /** null: the figure is not measured. */
   setProcessRss(bytes: number | null): void
   close(): Promise<void>
@@ -98,6 +101,8 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
   const versions = new Map<string, ChatMessage>()
   const statusChannel = new Channel<EngineStatus>()
   const chatChannel = new Channel<{ chatId: string; event: ChatEvent }>()
+  const powerChannel = new Channel<PowerSample>()
+  let power: PowerSample = { sampledAtMs: Date.now(), readings: [], closed: [], idleWatts: null }
   const listChannel = new Channel<ChatSummariesEvent>()
   const memory = { ...MEMORY }
   let status: EngineStatus = READY
@@ -147,6 +152,7 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
     createdAtMs: Date.now(),
     finishReason: null,
     stats: null,
+    energy: null,
     error: null,
     notice: null,
     actions: role === 'user' ? ['edit'] : ['regenerate'],
@@ -272,6 +278,10 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
           emit(status)
           return statusChannel.forward(emit, signal)
         },
+        'power.watch': (_, emit, { signal }) => {
+          emit(power)
+          return powerChannel.forward(emit, signal)
+        },
         'engine.memory': async (_, emit, { signal }) => {
           while (!signal.aborted) {
             emit({ sampledAtMs: Date.now(), memory, hostRssBytes: 90 * MIB })
@@ -304,6 +314,15 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
     setPace: piecesPerSecond => void (pace = piecesPerSecond),
     interrupt: () => running?.end('interrupted'),
     setPrefill: (tokensTotal, milliseconds) => void (prefill = { tokensTotal, milliseconds }),
+    setMessage(chatId, messageId, change) {
+      const chat = chatOf(chatId)
+      const message = chat.messages.find(({ id: of }) => of === messageId)!
+      put(chat, { ...message, ...change })
+    },
+    setPower(sample) {
+      power = sample
+      powerChannel.emit(sample)
+    },
     setProcessRss: bytes => void (memory.processRssBytes = bytes),
     close: () => server.close(),
   }

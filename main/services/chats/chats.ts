@@ -16,6 +16,7 @@ import type { AbortSignalLike } from '../../../contract/rpc.ts'
 import { DEFAULT_CHAT_SAMPLING, type Sampling } from '../../../contract/words/sampling.ts'
 import { newId as drawId, type NewId } from '../../ids.ts'
 import { type Cancel, systemTime, type Time } from '../../time.ts'
+import type { EnergyMeter } from '../telemetry/ports.ts'
 import { statesOf, storeAgain } from './deleted-messages.ts'
 import { findChats } from './find-chats.ts'
 import type { MessageNode, MessagePatch } from './message-tree.ts'
@@ -36,9 +37,13 @@ export const KEEP_DELETED_MS = 60_000
 /** Of a message are looked at for its first words. */
 const MAX_OPENING_CHARACTERS = 500
 
+const NO_METER: EnergyMeter = { begin: () => ({ end: async () => null }) }
+
 export interface ChatsOptions {
   time?: Time
   newId?: NewId
+  /** Measures the energy of replies; none by default. */
+  meter?: EnergyMeter
   /** Told of every write that failed, and null when one succeeds after that. */
   onStoreFailure?: (error: TernErrorData | null) => void
 }
@@ -66,6 +71,7 @@ export class Chats {
       engine,
       sessions: this.sessions,
       time: this.time,
+      meter: options.meter ?? NO_METER,
       store: {
         setMessage: (messageId, patch) => this.writes.add(() => this.store.setMessage(messageId, patch())),
         appendText: (messageId, text, at) => this.writes.add(() => this.store.appendText(messageId, text, at)),
@@ -361,6 +367,7 @@ export class Chats {
       createdAtMs: this.time.wallMs(),
       finishReason: null,
       stats: null,
+      energy: null,
       error: null,
       notice: null,
     }

@@ -1,9 +1,11 @@
 /** Carries out one reply: finds a session, runs `generate`, and does what the state machine says, in its order. */
 import type { SessionInput } from '../../../contract/engine/session.ts'
 import { toErrorData } from '../../../contract/errors.ts'
+import type { ReplyEnergy } from '../../../contract/words/energy.ts'
 import type { Sampling } from '../../../contract/words/sampling.ts'
 import { generate } from '../../generation/generate.ts'
 import type { Time } from '../../time.ts'
+import type { EnergyMeter, EnergyWindow } from '../telemetry/ports.ts'
 import { createAppendBatch } from './append-batch.ts'
 import type { MessagePatch } from './message-tree.ts'
 import type { OpenChat, RunningReply } from './open-chat.ts'
@@ -17,6 +19,7 @@ export interface ReplyContext {
   engine: EngineAccess
   sessions: SessionStore
   time: Time
+  meter: EnergyMeter
   /** In order with everything else that is stored; a failure is told, and does not end the reply. */
   store: {
     /** `patch` is asked for when its turn has come. */
@@ -36,6 +39,8 @@ export class ReplyRun implements RunningReply {
   private readonly batch: ReturnType<typeof createAppendBatch>
   private readonly saver: TextSaver
   private state: ReplyState
+  private readonly isContinued: boolean
+  private readonly earlierEnergy: ReplyEnergy | null
   private session: LiveSession | null = null
   private toRead: SessionInput | null = null
   private next: 'read' | 'write' | null = null
@@ -47,7 +52,9 @@ export class ReplyRun implements RunningReply {
 
   /** `messageId`: the reply, a leaf of the chat's branch; with text in it, that is gone on with. */
   constructor(chat: OpenChat, messageId: string, context: ReplyContext) {
-    const { content, stats } = chat.tree.node(messageId)!
+    const { content, stats, energy } = chat.tree.node(messageId)!
+    this.isContinued = content !== ''
+    this.earlierEnergy = energy
     this.chat = chat
     this.context = context
     this.state = startReply({
@@ -75,6 +82,7 @@ export class ReplyRun implements RunningReply {
 
   /** Writes until the end, whatever that is; never rejects. */
   async run(sampling: Sampling): Promise<void> {
+    const energy = this.context.meter.begin()
     try {
       await this.begin()
       while (this.next !== null) {
@@ -88,8 +96,22 @@ export class ReplyRun implements RunningReply {
       await this.step({ kind: 'failed', error: toErrorData(thrown), isStopped, atMs: this.context.time.nowMs() })
     } finally {
       this.tellRead()
+      await this.keepEnergy(energy)
       if (this.session !== null) this.context.sessions.release(this.session)
     }
+  }
+
+  /** Of all runs together, where every one of them was measured the same way. */
+  private async keepEnergy(window: EnergyWindow): Promise<void> {
+    const { chat, context, session, earlierEnergy, isContinued } = this
+    const { messageId } = this.state
+    const memory = await session?.connection.client.call('memory', undefined).catch(() => null)
+    const now = await window.end(memory?.place ?? 'system').catch(() => null)
+    if (now === null || chat.tree.node(messageId) === undefined) return
+    const energy = isContinued ? sumOfEnergy(earlierEnergy, now) : now
+    if (energy === null) return
+    chat.patch(messageId, { energy })
+    context.store.setMessage(messageId, () => ({ energy })).catch(() => {})
   }
 
   private async begin(): Promise<void> {
@@ -204,5 +226,19 @@ export class ReplyRun implements RunningReply {
     } catch (thrown) {
       if (toErrorData(thrown).code === 'engine-lost') session.messageId = null
     }
+  }
+}
+
+/** null: they cannot be added, so that nothing is known of the whole. */
+function sumOfEnergy(earlier: ReplyEnergy | null, now: ReplyEnergy): ReplyEnergy | null {
+  if (earlier === null || earlier.scope !== now.scope || earlier.method !== now.method) return null
+  const { aboveIdleJoules } = earlier
+  return {
+    ...now,
+    joules: earlier.joules + now.joules,
+    aboveIdleJoules:
+      aboveIdleJoules === null || now.aboveIdleJoules === null ? null : aboveIdleJoules + now.aboveIdleJoules,
+    quality: earlier.quality === 'measured' ? now.quality : earlier.quality,
+    windowMs: earlier.windowMs + now.windowMs,
   }
 }

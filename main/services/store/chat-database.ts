@@ -27,6 +27,7 @@ const MESSAGE_COLUMNS = {
   status: 'status',
   finishReason: 'finish_reason',
   stats: 'stats_json',
+  energy: 'energy_json',
   error: 'error_json',
   notice: 'notice',
 } as const satisfies Record<keyof MessagePatch, string>
@@ -215,23 +216,12 @@ export class ChatDatabase {
   }
 
   private addMessage(chatId: string, message: MessageNode): void {
-    const { id, parentId, role, content, status, createdAtMs, finishReason, stats, error, notice } = message
+    const { id, parentId, role, createdAtMs, ...patch } = message
+    const { columns, values } = columnsOf(MESSAGE_COLUMNS, patch)
+    const marks = ', ?'.repeat(columns.length)
     this.run(
-      `INSERT INTO messages (id, chat_id, parent_id, role, content, status, created_at_ms, finish_reason, stats_json, error_json, notice)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-      [
-        id,
-        chatId,
-        parentId,
-        role,
-        content,
-        status,
-        createdAtMs,
-        finishReason,
-        columnOf(stats),
-        columnOf(error),
-        notice,
-      ],
+      `INSERT INTO messages (id, chat_id, parent_id, role, created_at_ms, ${columns.join(', ')}) VALUES (?, ?, ?, ?, ?${marks})`,
+      [id, chatId, parentId, role, createdAtMs, ...values],
     )
   }
 

@@ -1,6 +1,7 @@
 /** Rows of the database as what they mean. A file may be damaged: each row is parsed by a schema, one by one. */
 import * as v from 'valibot'
 import { errorDataSchema } from '../../../contract/errors.ts'
+import { replyEnergySchema } from '../../../contract/words/energy.ts'
 import { excerptOf } from '../../../contract/words/find-text.ts'
 import { chatRoleSchema } from '../../../contract/words/message.ts'
 import { finishReasonSchema, generationStatsSchema } from '../../../contract/words/sampling.ts'
@@ -50,6 +51,7 @@ const messageRowSchema = v.pipe(
     created_at_ms: v.number(),
     finish_reason: v.nullable(finishReasonSchema),
     stats_json: json(generationStatsSchema),
+    energy_json: v.optional(json(replyEnergySchema), null),
     error_json: json(errorDataSchema),
     notice: v.nullable(v.string()),
   }),
@@ -63,6 +65,7 @@ const messageRowSchema = v.pipe(
       createdAtMs: row.created_at_ms,
       finishReason: row.finish_reason,
       stats: row.stats_json,
+      energy: row.energy_json,
       error: row.error_json,
       notice: row.notice,
     }),
@@ -110,6 +113,7 @@ function messageOfRow(row: unknown): MessageNode | null {
     createdAtMs: 0,
     finishReason: null,
     stats: null,
+    energy: null,
     error: {
       code: 'store-damaged',
       message: 'This message is damaged on the disk: what is left of it is shown.',

@@ -8,7 +8,7 @@ import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { IconButton } from '../../ui/icon-button.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { Menu, type MenuItem } from '../../ui/menu.tsx'
-import { formatDuration, formatEstimate, formatRate } from '../../ui/units.ts'
+import { formatDuration, formatEnergyPerToken, formatEstimate, formatRate } from '../../ui/units.ts'
 import { FIRST_TEMPERATURES } from '../branches/temperatures.ts'
 import { focusComposer } from './focus-composer.ts'
 import { Markdown } from './markdown.tsx'
@@ -204,7 +204,7 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
 }
 
 function Figures({ message }: { message: ChatMessage }) {
-  const { stats } = message
+  const { stats, energy } = message
   if (stats === null || stats.generatedTokens === 0) return null
   return (
     <ul className="figures" aria-label={strings.reply.figures}>
@@ -212,6 +212,14 @@ function Figures({ message }: { message: ChatMessage }) {
         <li>{strings.reply.rate(formatRate(stats.decodeTokensPerSecond))}</li>
       )}
       <li>{strings.reply.firstToken(formatDuration(stats.ttftMs))}</li>
+      {energy === null ? null : (
+        <li
+          className="energy"
+          title={`${strings.power.scopes[energy.scope]}: ${strings.power.qualities[energy.quality]}, ${strings.power.methods[energy.method]}`}
+        >
+          {formatEnergyPerToken(energy.joules, stats.generatedTokens)}
+        </li>
+      )}
       <li>{strings.reply.tokens(stats.generatedTokens)}</li>
     </ul>
   )

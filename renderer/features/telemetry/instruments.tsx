@@ -6,6 +6,7 @@ import { IconButton } from '../../ui/icon-button.tsx'
 import { DASH, formatBytes, formatDuration, formatParameters, formatPercent, formatRate } from '../../ui/units.ts'
 import { Branches } from '../branches/branches.tsx'
 import { MemoryGauge } from './memory-gauge.tsx'
+import { PowerInstrument } from './power.tsx'
 import { Reading } from './reading.tsx'
 
 /** `onClose` is given while the region is a drawer. */
@@ -22,6 +23,7 @@ export function Instruments({ onClose }: { onClose: (() => void) | null }) {
           autoFocus
         />
       )}
+      <PowerInstrument />
       <Speed />
       <MemoryGauge />
       <Model />

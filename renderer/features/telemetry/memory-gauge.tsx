@@ -1,18 +1,30 @@
 /** The engine's memory: real bytes, and two lines over time that should be flat. */
-import { useEffect, useRef } from 'react'
+import { useEffect, useMemo } from 'react'
 import { useStore } from 'zustand'
 import type { ModelInfo } from '../../../contract/words/model.ts'
-import { useEngine, usePreferences, useStores } from '../../app/stores.ts'
+import { useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
-import { formatBytes } from '../../ui/units.ts'
+import { axisEndBytes, formatBytes } from '../../ui/units.ts'
 import { Reading } from './reading.tsx'
-import { drawTrace, type TraceSeries } from './trace.ts'
+import type { TraceSeries } from './trace.ts'
+import { TraceCanvas } from './trace-canvas.tsx'
 
 export function MemoryGauge() {
   const { memory } = useStores()
   useEffect(() => memory.watch(), [memory])
   const engine = useStore(memory.latest, state => state.sample?.memory ?? null)
   const model = useEngine(state => state.lastLoaded?.model ?? null)
+  const series = useMemo(() => {
+    const of = (value: (index: number) => number): TraceSeries => ({
+      length: () => memory.trace.length,
+      timeMs: memory.trace.timeMs,
+      value,
+      axisEnd: axisEndBytes,
+      format: formatBytes,
+      colour: '--sea',
+    })
+    return { bytesPerState: of(memory.trace.bytesPerState), engineRssBytes: of(memory.trace.engineRssBytes) }
+  }, [memory])
   const words = strings.instruments
   return (
     <section className="instrument" aria-labelledby="memory-heading">
@@ -22,7 +34,12 @@ export function MemoryGauge() {
           <span>{words.state}</span>
           <strong>{formatBytes(engine?.bytesPerState)}</strong>
         </figcaption>
-        <TraceCanvas series="bytesPerState" name={words.state} now={formatBytes(engine?.bytesPerState)} />
+        <TraceCanvas
+          series={series.bytesPerState}
+          onSample={memory.onSample}
+          name={words.state}
+          now={formatBytes(engine?.bytesPerState)}
+        />
         <p>{words.stateFlat}</p>
       </figure>
       <dl className="readings">
@@ -36,7 +53,12 @@ export function MemoryGauge() {
           <span>{words.process}</span>
           <strong>{formatBytes(engine?.processRssBytes)}</strong>
         </figcaption>
-        <TraceCanvas series="engineRssBytes" name={words.process} now={formatBytes(engine?.processRssBytes)} />
+        <TraceCanvas
+          series={series.engineRssBytes}
+          onSample={memory.onSample}
+          name={words.process}
+          now={formatBytes(engine?.processRssBytes)}
+        />
       </figure>
       {model === null ? null : <KvCacheComparison model={model} />}
     </section>
@@ -54,43 +76,4 @@ function KvCacheComparison({ model }: { model: ModelInfo }) {
       {strings.instruments.kvCache(formatBytes(perToken), formatBytes(perToken * 1000))}
     </p>
   )
-}
-
-/** Draws at most once a frame and only while it can be seen. */
-function TraceCanvas({ series, name, now }: { series: TraceSeries; name: string; now: string }) {
-  const { memory } = useStores()
-  const canvas = useRef<HTMLCanvasElement>(null)
-  const theme = usePreferences(state => state.theme)
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another theme has other colours
-  useEffect(() => {
-    const element = canvas.current
-    if (element === null) return
-    let visible = false
-    let frame = 0
-    const draw = () => {
-      if (!visible || document.hidden) return
-      cancelAnimationFrame(frame)
-      frame = requestAnimationFrame(() => drawTrace(element, memory.trace, series))
-    }
-    const sight = new IntersectionObserver(([entry]) => {
-      visible = entry.isIntersecting
-      draw()
-    })
-    const size = new ResizeObserver(draw)
-    const scheme = window.matchMedia('(prefers-color-scheme: dark)')
-    sight.observe(element)
-    size.observe(element)
-    scheme.addEventListener('change', draw)
-    document.addEventListener('visibilitychange', draw)
-    const stop = memory.onSample(draw)
-    return () => {
-      cancelAnimationFrame(frame)
-      sight.disconnect()
-      size.disconnect()
-      scheme.removeEventListener('change', draw)
-      document.removeEventListener('visibilitychange', draw)
-      stop()
-    }
-  }, [memory, series, theme])
-  return <canvas ref={canvas} className="trace" role="img" aria-label={strings.instruments.traceLabel(name, now)} />
 }

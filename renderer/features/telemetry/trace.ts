@@ -3,10 +3,19 @@
  * that flat looks flat and growth looks like growth). It draws from the ring buffer, outside React.
  */
 import { strings } from '../../app/strings.ts'
-import { TRACE_SPAN_MS, type Trace } from '../../stores/memory.ts'
-import { axisEndBytes, formatBytes } from '../../ui/units.ts'
+import { TRACE_SPAN_MS } from '../../stores/memory.ts'
 
-export type TraceSeries = 'bytesPerState' | 'engineRssBytes'
+/** One figure over time, oldest first by index; NaN: not known. */
+export interface TraceSeries {
+  length(): number
+  timeMs(index: number): number
+  value(index: number): number
+  /** The round figure at or above this that ends the axis. */
+  axisEnd(highest: number): number
+  format(value: number): string
+  /** A colour of the style sheet. */
+  colour: '--sea' | '--power'
+}
 
 /** Room for the labels, in CSS pixels. */
 const TOP_PX = 14
@@ -15,7 +24,7 @@ const BOTTOM_PX = 16
 const GAP_MS = 3_000
 
 /** `canvas` is scaled to the screen here; its size in CSS pixels comes from the style sheet. */
-export function drawTrace(canvas: HTMLCanvasElement, trace: Trace, series: TraceSeries): void {
+export function drawTrace(canvas: HTMLCanvasElement, series: TraceSeries): void {
   const context = canvas.getContext('2d')
   const { clientWidth: width, clientHeight: height } = canvas
   if (context === null || width === 0) return
@@ -33,16 +42,16 @@ export function drawTrace(canvas: HTMLCanvasElement, trace: Trace, series: Trace
   context.fontVariantCaps = 'normal'
 
   const bottom = height - BOTTOM_PX
-  const { length } = trace
+  const length = series.length()
   let highest = 0
   for (let i = 0; i < length; i++) {
-    const value = trace[series](i)
+    const value = series.value(i)
     if (value > highest) highest = value
   }
-  const axisEnd = axisEndBytes(highest * 1.25)
-  const endMs = length === 0 ? 0 : trace.timeMs(length - 1)
+  const axisEnd = series.axisEnd(highest * 1.25)
+  const endMs = length === 0 ? 0 : series.timeMs(length - 1)
   const x = (timeMs: number) => width - ((endMs - timeMs) / TRACE_SPAN_MS) * width
-  const y = (bytes: number) => bottom - (bytes / axisEnd) * (bottom - TOP_PX)
+  const y = (value: number) => bottom - (value / axisEnd) * (bottom - TOP_PX)
 
   // Axis: zero and its end, both labelled.
   context.strokeStyle = style.getPropertyValue('--line-strong')
@@ -60,29 +69,29 @@ export function drawTrace(canvas: HTMLCanvasElement, trace: Trace, series: Trace
   context.fillStyle = style.color
   context.textBaseline = 'alphabetic'
   context.textAlign = 'left'
-  if (length > 0) context.fillText(formatBytes(axisEnd), 0, TOP_PX - 4)
+  if (length > 0) context.fillText(series.format(axisEnd), 0, TOP_PX - 4)
   context.fillText(strings.instruments.traceStart, 0, height - 3)
   context.textAlign = 'right'
   context.fillText(strings.instruments.traceEnd, width, height - 3)
   context.fillText('0', width, bottom - 3)
 
-  context.strokeStyle = style.getPropertyValue('--sea')
+  context.strokeStyle = style.getPropertyValue(series.colour)
   context.lineWidth = 1.75
   context.lineJoin = 'round'
   context.beginPath()
   let lastMs = Number.NEGATIVE_INFINITY
   for (let i = 0; i < length; i++) {
-    const timeMs = trace.timeMs(i)
-    const value = trace[series](i)
+    const timeMs = series.timeMs(i)
+    const value = series.value(i)
     if (endMs - timeMs > TRACE_SPAN_MS || !Number.isFinite(value)) continue
     if (timeMs - lastMs > GAP_MS) context.moveTo(x(timeMs), y(value))
     else context.lineTo(x(timeMs), y(value))
     lastMs = timeMs
   }
   context.stroke()
-  const latest = length === 0 ? Number.NaN : trace[series](length - 1)
+  const latest = length === 0 ? Number.NaN : series.value(length - 1)
   if (Number.isFinite(latest)) {
-    context.fillStyle = style.getPropertyValue('--sea')
+    context.fillStyle = style.getPropertyValue(series.colour)
     context.beginPath()
     context.arc(width - 2.5, y(latest), 2.5, 0, Math.PI * 2)
     context.fill()
