@@ -217,6 +217,8 @@ describe.skipIf(noChromiumReason !== null)(
       await jump.click()
       expect(await distance()).toBeLessThan(60)
       await lastReply().getByText('Paragraph 90 of').waitFor()
+      // It must not come to its end before it is stopped.
+      host.setPace(1)
       expect(await distance()).toBeLessThan(60)
       await page.keyboard.press('Escape')
       await replyWith('stopped')
