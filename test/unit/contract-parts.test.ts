@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { appPart } from '../../contract/app/app.ts'
 import { chatsPart } from '../../contract/app/chats.ts'
 import { enginePart } from '../../contract/app/engine.ts'
+import { powerPart } from '../../contract/app/power.ts'
 import { appApi } from '../../contract/app-api.ts'
 import { eventsPart } from '../../contract/engine/events.ts'
 import { modelPart } from '../../contract/engine/model.ts'
@@ -21,7 +22,7 @@ const namesTwice = (parts: Part[]): string[] => {
 }
 
 describe.each([
-  ['app', appApi, [appPart, enginePart, chatsPart]],
+  ['app', appApi, [appPart, enginePart, chatsPart, powerPart]],
   ['engine', engineApi, [eventsPart, modelPart, sessionPart, workPart]],
 ])('the %s contract', (_, api, parts) => {
   it('has each name once', () => {
