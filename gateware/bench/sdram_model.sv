@@ -41,6 +41,8 @@ module sdram_model #(
   integer since_activate[4], since_precharge[4], since_write = 1000, since_refresh = 1000, refresh_age = 0;
   logic [2:0] mode_cas = '0;
   logic is_moded = 1'b0;
+  // Before the first no-operation the chip is not powered.
+  logic is_powered = 1'b0;
   integer bank_at;
   initial for (bank_at = 0; bank_at < 4; bank_at = bank_at + 1) begin
     since_activate[bank_at]  = 1000;
@@ -76,7 +78,8 @@ module sdram_model #(
     // Refreshes may come late by eight at most.
     if (is_moded && refresh_age > 9 * REFRESH_EVERY) check(1'b0, 1);
     if (dq_driven_i && driven_q[2]) check(1'b0, 2);
-    case ({ras_ni, cas_ni, we_ni})
+    if ({ras_ni, cas_ni, we_ni} === 3'b111) is_powered <= 1'b1;
+    if (is_powered) case ({ras_ni, cas_ni, we_ni})
       3'b011: begin
         check(!is_open[bank_i], 3);
         check(since_precharge[bank_i] >= T_RP && since_refresh >= T_RC && since_activate[bank_i] >= T_RC, 4);

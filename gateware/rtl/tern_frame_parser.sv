@@ -103,4 +103,35 @@ module tern_frame_parser #(
       silence_q <= '0;
     end
   end
+
+`ifdef FORMAL
+  // How long no byte was taken, and how long none could be; counted beside the parser.
+  logic [15:0] f_silent_q;
+  logic [3:0] f_refused_q;
+  initial assume (rst_i);
+  always_ff @(posedge clk_i) begin
+    f_silent_q  <= rst_i || takes ? '0 : f_silent_q == '1 ? f_silent_q : f_silent_q + 16'd1;
+    f_refused_q <= rst_i || byte_ready_o || frame_valid_o ? '0 : f_refused_q + 4'd1;
+    if (!rst_i) begin
+      assert (state_q <= OFFER);
+      // Always hunts again: after SILENCE cycles a frame is whole or forgotten.
+      if (f_silent_q > 16'(SILENCE + 4)) assert (is_hunting_o || frame_valid_o);
+      if (f_silent_q != '1 && !is_hunting_o && !frame_valid_o) begin
+        assert (silence_q <= SILENCE_BITS'(SILENCE));
+        assert (is_silent || f_silent_q <= 16'(silence_q) + 16'd3);
+        assert (f_silent_q <= 16'(SILENCE + 4));
+      end
+      if (f_silent_q == '1) assert (is_hunting_o || frame_valid_o);
+      if (is_hunting_o) assert (silence_q <= SILENCE_BITS'(SILENCE));
+      // A byte is taken within three cycles.
+      assert (f_refused_q <= 4'd2);
+      if (state_q == LOOK) assert (f_refused_q == 4'd0);
+      if (state_q == DECIDE) assert (f_refused_q == 4'd1);
+      if (state_q == HUNT || state_q == OFFER) assert (f_refused_q <= 4'd2);
+      if (state_q == PAYLOAD) assert (at_q < length_o && length_o <= (AT_BITS+1)'(MOST_BYTES));
+      if (state_q == CRC) assert (length_o <= (AT_BITS+1)'(MOST_BYTES));
+      if (state_q == OFFER && !is_bad_length_o) assert (length_o <= (AT_BITS+1)'(MOST_BYTES));
+    end
+  end
+`endif
 endmodule

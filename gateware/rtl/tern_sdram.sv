@@ -38,7 +38,7 @@ module tern_sdram #(
   localparam logic [2:0] REFRESH = 3'b001, SET_MODE = 3'b000;
   localparam logic [2:0] S_POWER = 3'd0, S_PRECHARGE = 3'd1, S_REFRESH_1 = 3'd2, S_REFRESH_2 = 3'd3, S_MODE = 3'd4,
     S_CLOSED = 3'd5, S_OPEN = 3'd6;
-  localparam int WAIT_BITS = $clog2(POWER_UP + 1);
+  localparam int WAIT_BITS = POWER_UP > 31 ? $clog2(POWER_UP + 1) : 5;
   localparam int DUE_BITS = $clog2(REFRESH_EVERY + 1);
 
   logic [2:0] state_q, command_q;

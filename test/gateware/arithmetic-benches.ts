@@ -13,9 +13,9 @@ import { glu } from '../../engine/backends/fpga/fixed-point/glu.ts'
 import { mlgru } from '../../engine/backends/fpga/fixed-point/mlgru.ts'
 import { mlgruOutput } from '../../engine/backends/fpga/fixed-point/mlgru-output.ts'
 import { ternaryMatmul } from '../../engine/backends/fpga/fixed-point/ternary-matmul.ts'
+import { base3Words, twoBitWords } from '../../engine/backends/fpga/program.ts'
 import { createRandom, type Random, wholeBelow } from '../../engine/seeded-random.ts'
 import { type Field, packed } from './bits.ts'
-import { base3Words, twoBitWords } from './ternary-words.ts'
 
 export interface Bench {
   /** Of the module `bench_<module>`. */
@@ -300,7 +300,7 @@ const codeFields = (codes: ArrayLike<number>): Field[] => Array.from(codes, code
 function unpack(random: Random, lanes: number, isBase3: boolean): Bench {
   // An even number of groups, so that the words of 13 bytes come out whole, and every pass begins as the first.
   const codes = Int8Array.from({ length: 64 * 2 * below(random, 5, 10) }, () => trit(random))
-  const words = (isBase3 ? base3Words : twoBitWords)(codes)
+  const words = (isBase3 ? base3Words : twoBitWords)(codes, 1, codes.length)
   const beats = Array.from({ length: codes.length / lanes }, (_, beat) =>
     codes.subarray(beat * lanes, (beat + 1) * lanes),
   )

@@ -19,7 +19,7 @@ export const OPCODES = {
   sensors: 0x40,
   cycles: 0x50,
 } as const
-export const ERRORS = [
+const ERRORS = [
   'OK',
   'BAD_CRC',
   'BAD_LEN',
@@ -38,9 +38,11 @@ const SYNC = [0xa5, 0x5a]
 const VERSION = 1
 const HEADER_BYTES = 10
 const IS_ERROR = 0x40
+/** Flags of a reply that is no error. */
+export const REPLY = 0x80
 
 /** CRC-16/CCITT-FALSE. */
-export function crc16(bytes: Uint8Array): number {
+function crc16(bytes: Uint8Array): number {
   let crc = 0xffff
   for (const byte of bytes) {
     crc ^= byte << 8
@@ -49,10 +51,10 @@ export function crc16(bytes: Uint8Array): number {
   return crc
 }
 
-export function encodeFrame(opcode: number, sequence: number, payload: Uint8Array): Uint8Array {
+export function encodeFrame(opcode: number, sequence: number, payload: Uint8Array, flags = 0): Uint8Array {
   const frame = new Uint8Array(HEADER_BYTES + payload.length + 4)
   const view = new DataView(frame.buffer)
-  frame.set([...SYNC, VERSION, opcode, 0, sequence])
+  frame.set([...SYNC, VERSION, opcode, flags, sequence])
   view.setUint16(6, payload.length, true)
   view.setUint16(8, crc16(frame.subarray(2, 8)), true)
   frame.set(payload, HEADER_BYTES)

@@ -9,7 +9,7 @@ import type { FixedBlock, FixedLinear, FixedWeights } from './fixed-point/weight
 export type Packing = 'two-bit' | 'base-3'
 
 /** What the sequencer does for one descriptor; sizes in elements. */
-export type DeviceOp =
+type DeviceOp =
   | { readonly kind: 'norm'; readonly width: number; readonly hasWeight: boolean }
   | {
       readonly kind: 'linear'
@@ -44,7 +44,7 @@ export function deviceProgram({ blocks }: Pick<FixedWeights, 'blocks'>, packing:
 }
 
 /** Words of a matrix: groups of 64 weights of a row, in 8 words or in 6 and a half. */
-export function codeWords(rows: number, columns: number, packing: Packing): number {
+function codeWords(rows: number, columns: number, packing: Packing): number {
   const groups = rows * Math.ceil(columns / GROUP)
   return packing === 'two-bit' ? groups * 8 : Math.ceil((groups * 13) / 2)
 }
@@ -124,7 +124,7 @@ function createWriter(descriptorWords: number, packing: Packing) {
 }
 
 /** codes [N, K]; 16 bytes a group of 64, the first code lowest, nonzero below and negative above. */
-function twoBitWords(codes: Int8Array, rows: number, columns: number): Uint16Array {
+export function twoBitWords(codes: Int8Array, rows: number, columns: number): Uint16Array {
   const wordsOfRow = Math.ceil(columns / GROUP) * 8
   const words = new Uint16Array(rows * wordsOfRow)
   for (let row = 0; row < rows; row++) {
@@ -136,7 +136,7 @@ function twoBitWords(codes: Int8Array, rows: number, columns: number): Uint16Arr
 }
 
 /** codes [N, K]; 13 bytes a group of 64, five digits a byte, the first lowest; the last byte has four. */
-function base3Words(codes: Int8Array, rows: number, columns: number): Uint16Array {
+export function base3Words(codes: Int8Array, rows: number, columns: number): Uint16Array {
   const words = new Uint16Array(codeWords(rows, columns, 'base-3'))
   let byteAt = 0
   for (let row = 0; row < rows; row++) {
