@@ -39,6 +39,7 @@ function useRegions() {
   }
   return {
     isOpen,
+    isDrawer,
     /** A region that covers the conversation now. */
     drawer: drawer !== null && isDrawer[drawer] ? drawer : null,
     closeDrawer: () => setDrawer(null),
@@ -143,7 +144,7 @@ export function App() {
         <ChatList
           onPick={pickChat}
           onPlace={regions.closeDrawer}
-          onClose={regions.drawer === 'chats' ? regions.closeDrawer : null}
+          onClose={regions.isDrawer.chats ? regions.closeDrawer : null}
           inert={regions.drawer === 'instruments'}
         />
       ) : null}
@@ -158,7 +159,7 @@ export function App() {
         </main>
       </div>
       {regions.isOpen.instruments && place === 'chat' ? (
-        <Instruments onClose={regions.drawer === 'instruments' ? regions.closeDrawer : null} />
+        <Instruments onClose={regions.isDrawer.instruments ? regions.closeDrawer : null} />
       ) : null}
       {regions.drawer === null ? null : (
         <button

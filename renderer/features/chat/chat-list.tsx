@@ -33,7 +33,7 @@ export function ChatList({ onPick, onPlace, onClose, inert }: ChatListProps) {
   const isNew = useChats(state => state.currentId === null)
   const version = useEngine(state => state.info?.version ?? null)
   return (
-    <aside className="chats" aria-label={strings.chats.region} inert={inert}>
+    <aside className="chats" data-drawer={onClose !== null} aria-label={strings.chats.region} inert={inert}>
       <div className="chats-head">
         <p className="wordmark">
           <Mark />
@@ -232,12 +232,12 @@ function Removed() {
   }
   return (
     <div
+      ref={strip}
       role="status"
       className="removed-region"
-      ref={strip}
+      onFocus={hold}
       onPointerEnter={hold}
       onPointerLeave={release}
-      onFocus={hold}
       // The next one has the focus only after this.
       onBlur={() => setTimeout(release)}
     >

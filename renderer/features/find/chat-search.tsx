@@ -1,7 +1,7 @@
 /** The search over all chats, in place of the list: a line to type in, and what was found as it is typed. */
 import { type KeyboardEvent, useEffect, useRef } from 'react'
 import type { ChatSummary, Found } from '../../../contract/app/chats.ts'
-import { markedParts, marksIn, wordsOf } from '../../../contract/words/find-text.ts'
+import { type MarkedPart, markedParts, marksIn, wordsOf } from '../../../contract/words/find-text.ts'
 import { useChats, useFind, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { shownTitle } from '../../ui/chat-title.ts'
@@ -9,6 +9,7 @@ import { ErrorNotice } from '../../ui/error-notice.tsx'
 import { IconButton } from '../../ui/icon-button.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { isOfInputMethod } from '../../ui/input-method.ts'
+import { SearchInput } from './search-input.tsx'
 
 interface ChatSearchProps {
   /** Called when something was chosen. */
@@ -44,14 +45,11 @@ export function ChatSearch({ onPick }: ChatSearchProps) {
     <search className="chat-search">
       <div className="chat-search-field">
         <Icon name="search" />
-        <input
-          ref={input}
-          type="text"
+        <SearchInput
+          inputRef={input}
+          label={words.inAll}
           value={query}
-          placeholder={words.inAll}
-          aria-label={words.inAll}
-          spellCheck={false}
-          onChange={event => void find.setQuery(event.target.value)}
+          onChange={text => void find.setQuery(text)}
           onKeyDown={onKeyDown}
         />
         <IconButton icon="close" label={words.close} onClick={close} />
@@ -111,21 +109,11 @@ function Results({ found, onPick }: { found: Found; onPick(): void }) {
 function FoundChat({ summary, words, onPick }: { summary: ChatSummary; words: readonly string[]; onPick(): void }) {
   const { chats } = useStores()
   const title = shownTitle(summary.title)
-  return (
-    <button
-      type="button"
-      className="found-open"
-      onClick={() => {
-        chats.open(summary.id)
-        onPick()
-      }}
-    >
-      <span className="found-title">
-        <Marked parts={markedParts(title, marksIn(title, words))} />
-        <When atMs={summary.updatedAtMs} />
-      </span>
-    </button>
-  )
+  const open = () => {
+    chats.open(summary.id)
+    onPick()
+  }
+  return <FoundRow title={markedParts(title, marksIn(title, words))} atMs={summary.updatedAtMs} onOpen={open} />
 }
 
 function FoundMessage({
@@ -138,28 +126,39 @@ function FoundMessage({
   onPick(): void
 }) {
   const { chats, find } = useStores()
+  const open = () => {
+    chats.open(summary.id)
+    find.goTo(summary.id, message.messageId)
+    onPick()
+  }
+  const title = [{ text: shownTitle(summary.title), isHit: false }]
+  return <FoundRow title={title} atMs={message.createdAtMs} excerpt={message.excerpt} onOpen={open} />
+}
+
+interface FoundRowProps {
+  title: readonly MarkedPart[]
+  atMs: number
+  excerpt?: readonly MarkedPart[]
+  onOpen(): void
+}
+
+function FoundRow({ title, atMs, excerpt, onOpen }: FoundRowProps) {
   return (
-    <button
-      type="button"
-      className="found-open"
-      onClick={() => {
-        chats.open(summary.id)
-        find.goTo(summary.id, message.messageId)
-        onPick()
-      }}
-    >
+    <button type="button" className="found-open" onClick={onOpen}>
       <span className="found-title">
-        <span>{shownTitle(summary.title)}</span>
-        <When atMs={message.createdAtMs} />
+        <Marked parts={title} />
+        <When atMs={atMs} />
       </span>
-      <span className="found-excerpt" dir="auto">
-        <Marked parts={message.excerpt} />
-      </span>
+      {excerpt === undefined ? null : (
+        <span className="found-excerpt" dir="auto">
+          <Marked parts={excerpt} />
+        </span>
+      )}
     </button>
   )
 }
 
-const Marked = ({ parts }: { parts: readonly { text: string; isHit: boolean }[] }) => (
+const Marked = ({ parts }: { parts: readonly MarkedPart[] }) => (
   <span>
     {parts.map(({ text, isHit }, index) =>
       // biome-ignore lint/suspicious/noArrayIndexKey: parts have no other identity

@@ -6,6 +6,7 @@ import { strings } from '../../app/strings.ts'
 import { IconButton } from '../../ui/icon-button.tsx'
 import { focusComposer } from '../chat/focus-composer.ts'
 import { paint, rangesIn, showRange } from './highlights.ts'
+import { SearchInput } from './search-input.tsx'
 
 /** More are not marked. */
 const MAX_HITS = 5_000
@@ -57,15 +58,12 @@ export function FindBar({ onClose }: { onClose(): void }) {
   }
   return (
     <search className="find-bar">
-      <input
-        ref={input}
-        type="text"
+      <SearchInput
+        inputRef={input}
+        label={words.inChat}
         value={query}
-        placeholder={words.inChat}
-        aria-label={words.inChat}
-        spellCheck={false}
-        onChange={event => {
-          setQuery(event.target.value)
+        onChange={text => {
+          setQuery(text)
           setAt(0)
         }}
         onKeyDown={onKeyDown}

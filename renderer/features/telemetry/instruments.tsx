@@ -13,7 +13,7 @@ import { Reading } from './reading.tsx'
 export function Instruments({ onClose }: { onClose: (() => void) | null }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard must reach it
-    <aside className="instruments" aria-label={strings.instruments.region} tabIndex={0}>
+    <aside className="instruments" data-drawer={onClose !== null} aria-label={strings.instruments.region} tabIndex={0}>
       {onClose === null ? null : (
         <IconButton
           className="drawer-close"
