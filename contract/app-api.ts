@@ -6,7 +6,8 @@ import { appPart } from './app/app.ts'
 import { chatsPart } from './app/chats.ts'
 import { enginePart } from './app/engine.ts'
 import { powerPart } from './app/power.ts'
+import { statesPart } from './app/states.ts'
 import { mergeParts } from './parts.ts'
 
-export const appApi = mergeParts(appPart, enginePart, chatsPart, powerPart)
+export const appApi = mergeParts(appPart, enginePart, chatsPart, powerPart, statesPart)
 export type AppApi = typeof appApi

@@ -204,8 +204,8 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
             fake.reads.push({ kind: input.kind, read, reused })
             const promptTokens = tokenCount(read)
             session.text = wanted
+            emit({ kind: 'prefill', tokensDone: 0, tokensTotal: promptTokens, reusedTokens: reused })
             if (promptTokens > 0) {
-              emit({ kind: 'prefill', tokensDone: 0, tokensTotal: promptTokens, reusedTokens: reused })
               await pause(tokenMs)
               emit({ kind: 'prefill', tokensDone: promptTokens, tokensTotal: promptTokens, reusedTokens: reused })
             }

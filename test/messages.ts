@@ -64,5 +64,5 @@ export function messageNode(over: Partial<MessageNode>): MessageNode {
 
 export function chatMessage(over: Partial<ChatMessage>): ChatMessage {
   const { parentId: _, ...message } = messageNode({})
-  return { ...message, actions: [], versions: ['m'], ...over }
+  return { ...message, start: null, actions: [], versions: ['m'], ...over }
 }

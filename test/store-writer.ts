@@ -24,6 +24,6 @@ for (let n = 0; ; n++) {
     tell(`text ${n} ${length}`)
   }
   await store.setMessage(reply.id, { status: 'complete' })
-  await store.putSnapshot(chatId, reply.id, new Uint8Array(40_000).fill(n))
+  await store.putSnapshot(chatId, reply.id, 'model', new Uint8Array(40_000).fill(n))
   tell(`done ${n}`)
 }

@@ -26,6 +26,20 @@ const messageStatusSchema = v.picklist([
 /** What can be done with a message now; the host decides, and refuses the rest. */
 const messageActionSchema = v.picklist(['continue', 'regenerate', 'edit'])
 
+/** What the memory of a reply began with, where it did not simply go on from what was in memory. */
+const replyStartSchema = v.variant('kind', [
+  /** A stored state. `savedMs`: what reading these tokens again would have taken, by the last measured reading; an estimate. */
+  v.object({
+    kind: v.literal('resumed'),
+    tokenCount: count,
+    durationMs: v.number(),
+    savedMs: v.nullable(v.number()),
+  }),
+  /** Text that had been read before, read again because its state is not there, is of another model, or was damaged. */
+  v.object({ kind: v.literal('reread'), reason: v.picklist(['none', 'other-model', 'damaged']) }),
+])
+export type ReplyStart = v.InferOutput<typeof replyStartSchema>
+
 const chatMessageSchema = v.object({
   id: messageId,
   role: chatRoleSchema,
@@ -39,6 +53,8 @@ const chatMessageSchema = v.object({
   error: v.nullable(errorDataSchema),
   /** What happened while it was written and did not end it, in one sentence. */
   notice: v.nullable(v.string()),
+  /** Told while the chat is open; not kept. */
+  start: v.nullable(replyStartSchema),
   actions: v.array(messageActionSchema),
   /** Ids of all versions of this message, oldest first, this one among them: `chat.select` shows another. */
   versions: v.pipe(v.array(messageId), v.minLength(1)),

@@ -67,6 +67,11 @@ function createAppService({ info, supervisor, embeddedModel, chats, storage, met
       'app.info': () => info,
       'engine.retry': () => supervisor.retry(),
       'engine.useEmbedded': () => supervisor.use(embeddedModel),
+      'states.use': () => storage.chats.stateUse(),
+      'states.setBudget': async ({ maxBytes }) => {
+        await storage.chats.setStateBudget(maxBytes)
+        return storage.chats.stateUse()
+      },
       'chat.create': ({ isTemporary }) => chats.create(isTemporary),
       'chat.delete': ({ chatId }) => chats.delete(chatId),
       'chat.restore': ({ chatId }) => chats.restore(chatId),

@@ -9,6 +9,7 @@ import { type EngineApi, engineApi } from '../../contract/engine-api.ts'
 import { TernError, type TernErrorData, toErrorData } from '../../contract/errors.ts'
 import { type AbortSignalLike, type Client, createClient, type Transport } from '../../contract/rpc.ts'
 import type { BackendRequest } from '../../contract/words/backend.ts'
+import type { ModelInfo } from '../../contract/words/model.ts'
 import { type ControlMessage, parseControl } from '../engine-process/control.ts'
 import { type Cancel, systemTime, type Time } from '../time.ts'
 import { reduceStatus, type StatusEvent } from './engine-status.ts'
@@ -40,6 +41,8 @@ export interface ModelRequest extends BackendRequest {
 /** One loaded model in one life of the engine process. A new object after every restart and every load. */
 interface EngineConnection {
   readonly client: Client<EngineApi>
+  /** Tells this model from others that may have been loaded before. */
+  readonly modelKey: string
 }
 
 export interface SupervisorTiming extends SilenceLimits {
@@ -263,7 +266,7 @@ class EngineSupervisor implements Supervisor {
       if (event.kind === 'progress') {
         this.apply({ kind: 'loading', modelName, stage: event.stage, fraction: event.fraction })
       } else {
-        this.connection = { client: current.client }
+        this.connection = { client: current.client, modelKey: modelKeyOf(event.loaded.model) }
         this.apply(event)
       }
     })
@@ -348,3 +351,7 @@ function describeExit({ code, signal }: ProcessExit): string {
   if (code === null) return 'it could not be started'
   return `it exited with code ${code}`
 }
+
+/** What a model's states depend on, as far as its file says without being read. The engine compares the hash. */
+const modelKeyOf = ({ name, parameterCount, layerCount, stateWidth, packing, fileBytes }: ModelInfo): string =>
+  [name, parameterCount, layerCount, stateWidth, packing, fileBytes].join('|')

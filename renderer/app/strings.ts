@@ -53,6 +53,12 @@ export const strings = {
       folder: 'Folder',
       folderNote: 'Chats, and the states with which they go on at once. Nothing of it leaves this computer.',
       copyPath: 'Copy the path',
+      states: 'Stored states',
+      statesNote:
+        'With its state a chat goes on at once, whatever its length. Above this, the least used go first; those of pinned chats, of each chat’s end and of branches stay longest. Text is never removed.',
+      statesUse: (count: number, bytes: string) => `${plural(count, 'state', 'states')}, ${bytes}`,
+      statesBudget: 'Most that stored states take',
+      noStates: 'None',
     },
     about: {
       heading: 'About Tern',
@@ -158,6 +164,13 @@ export const strings = {
     rate: (value: string) => `${value} tokens/s`,
     firstToken: (value: string) => `first token ${value}`,
     tokens: (n: number) => plural(n, 'token', 'tokens'),
+    resumed: (tokens: number, took: string) => `Resumed ${plural(tokens, 'token', 'tokens')} in ${took}`,
+    saved: (duration: string) => `saved about ${duration} of reading`,
+    reread: {
+      none: 'Reading the chat again: the stored state of this place is not kept any more. It is made anew, once.',
+      'other-model': 'Reading the chat again: the states of this place are of another model.',
+      damaged: 'Reading the chat again: the stored state of this place was damaged. It is made anew, once.',
+    },
     figures: 'Figures of this reply',
   },
 

@@ -19,11 +19,17 @@ const outcomeOf = (call: Promise<unknown>): Promise<unknown> =>
     error => ({ code: error.code }),
   )
 
+const MODELS = ['one', 'other']
+
 async function contentOf(store: ChatStore) {
   const list = (await store.list()).toSorted((a, b) => a.chat.id.localeCompare(b.chat.id))
   const chats = await Promise.all(list.map(({ chat }) => store.open(chat.id)))
   const ids = chats.flatMap(chat => chat!.messages.map(({ id }) => id))
-  return { list, chats, states: await Promise.all(ids.map(id => store.getSnapshot(id))) }
+  return {
+    list,
+    chats,
+    states: await Promise.all(ids.flatMap(id => MODELS.map(model => store.getSnapshot(id, model)))),
+  }
 }
 
 /** Texts with what breaks: quotes, zeros, halves of surrogate pairs kept whole, and none. */
@@ -122,13 +128,15 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i: the disk says what memory says', async see
         }
         break
       case 8: {
+        const model = pick(MODELS)
         const state = Uint8Array.from({ length: below(3_000) }, () => below(256))
-        await both(store => store.putSnapshot(chatId, messageId, state))
+        await both(store => store.putSnapshot(chatId, messageId, model, state))
         break
       }
       case 9: {
         const isGone = below(2) === 0
-        await both(store => (isGone ? store.deleteSnapshot(messageId) : store.getSnapshot(messageId)))
+        const model = pick([null, ...MODELS])
+        await both(store => (isGone ? store.deleteSnapshot(messageId, model) : store.snapshotModels(messageId)))
         break
       }
       case 10:

@@ -235,6 +235,7 @@ describe.skipIf(noChromiumReason !== null)(
         energy: null,
         error: null,
         notice: null,
+        start: null,
         actions: [],
         versions: [`m${i}`],
       }))

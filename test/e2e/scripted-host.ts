@@ -155,6 +155,7 @@ export async function startScriptedHost(rendererDirectory = BUILT_WINDOW): Promi
     energy: null,
     error: null,
     notice: null,
+    start: null,
     actions: role === 'user' ? ['edit'] : ['regenerate'],
     versions: [`id-${ids - 1}`],
   })

@@ -29,7 +29,7 @@ class FakeAccess {
     this.time = time
   }
 
-  async start() {
+  async start(modelKey = 'fake') {
     const [near, far] = createTransportPair()
     this.engine = createFakeEngine({
       tokenMs: TOKEN_MS,
@@ -43,7 +43,7 @@ class FakeAccess {
     const loading = this.client.subscribe('model.load', { path: '/models/fake.gguf', backend: 'auto' }, () => {}).ended
     await this.time.advance(0)
     await loading
-    this.connection = { client: this.client }
+    this.connection = { client: this.client, modelKey }
     for (const wake of this.waiting.splice(0)) wake()
     await settled()
   }
@@ -392,7 +392,7 @@ describe('a branch', () => {
     await time.advance(KEEP_DELETED_MS)
     await settled()
     expect(await stored(branch.id)).toHaveLength(4)
-    expect(await store.getSnapshot(other.chat!.messages[1]!.id)).not.toBeNull()
+    expect(await store.getSnapshot(other.chat!.messages[1]!.id, 'fake')).not.toBeNull()
   })
 
   it('has no title that shows nothing', async () => {
@@ -498,6 +498,8 @@ describe('an engine that is lost', () => {
     await access.start()
     expect(await ask(window, 'second')).toMatchObject({ status: 'complete' })
     expect(access.engine.reads[0]).toMatchObject({ kind: 'messages', reused: 23 })
+    // The clock of this test stands while a state is read, and the fake reads 1,000 tokens/s.
+    expect(window.last.start).toEqual({ kind: 'resumed', tokenCount: 23, durationMs: 0, savedMs: 23 })
     access.lose()
     await access.start()
     await chats.regenerate(idOf(window), window.last.id)
@@ -567,6 +569,26 @@ describe('sessions and snapshots', () => {
     await access.start()
     expect(await ask(window, 'second')).toMatchObject({ status: 'complete' })
     expect(access.engine.reads[0]!.read).toContain(first.content.trim())
+    expect(window.last.start).toEqual({ kind: 'reread', reason: 'none' })
+    expect((await ask(window, 'third')).start).toBeNull()
+  })
+
+  it('each model has its own: back with the first one, its states are still there', async () => {
+    const window = await newChat()
+    await ask(window, 'first')
+    access.lose()
+    await access.start('other')
+    expect((await ask(window, 'second')).start).toEqual({ kind: 'reread', reason: 'other-model' })
+    access.lose()
+    await access.start()
+    expect((await ask(window, 'third')).start).toEqual({ kind: 'reread', reason: 'other-model' })
+    access.lose()
+    await access.start('other')
+    await chats.select(idOf(window), window.chat!.messages[3]!.id)
+    access.engine.reads.length = 0
+    await chats.regenerate(idOf(window), window.chat!.messages[3]!.id)
+    expect((await finish(window)).start).toMatchObject({ kind: 'resumed' })
+    expect(access.engine.reads.map(({ read }) => read)).toEqual([''])
   })
 
   it('chats do not mix: two replies at the same time', async () => {
@@ -606,14 +628,14 @@ describe('a deleted chat', () => {
   it('is gone for good after a while, with its session, its states and its watchers', async () => {
     const window = await newChat()
     const reply = await ask(window, 'first')
-    expect(await store.getSnapshot(reply.id)).not.toBeNull()
+    expect(await store.getSnapshot(reply.id, 'fake')).not.toBeNull()
     const id = idOf(window)
     await chats.delete(id)
     await time.advance(KEEP_DELETED_MS)
     expect(window.isEnded).toBe(true)
     expect(await summaries()).toEqual([])
     expect((await failure(chats.send(id, 'x')))?.code).toBe('chat-not-found')
-    expect(await store.getSnapshot(reply.id)).toBeNull()
+    expect(await store.getSnapshot(reply.id, 'fake')).toBeNull()
     expect(access.engine.sessionCount).toBe(0)
   })
 
@@ -895,7 +917,7 @@ describe('messages that are deleted', () => {
 
   it('go with all that follows them, from the store too; the version before them is shown', async () => {
     const { window, chatId, question, first, second, leaf } = await branched()
-    expect(await store.getSnapshot(leaf)).not.toBeNull()
+    expect(await store.getSnapshot(leaf, 'fake')).not.toBeNull()
     await chats.deleteFrom(chatId, second)
     expect(window.chat).toMatchObject({ deleted: { messageCount: 3 } })
     expect(window.chat!.messages.map(({ id }) => id)).toEqual([question, first])
@@ -903,20 +925,20 @@ describe('messages that are deleted', () => {
     const stored = (await store.open(chatId))!
     expect(stored.messages.map(({ id }) => id)).toEqual([question, first])
     expect(stored.chat.activeLeafId).toBe(first)
-    expect(await store.getSnapshot(leaf)).toBeNull()
+    expect(await store.getSnapshot(leaf, 'fake')).toBeNull()
     expect((await summaries()).map(({ messageCount }) => messageCount)).toEqual([2])
   })
 
   it('come back as they were, with their states, for a minute', async () => {
     const { window, chatId, second, leaf } = await branched()
     const before = window.chat!.messages
-    const state = await store.getSnapshot(leaf)
+    const state = await store.getSnapshot(leaf, 'fake')
     await chats.deleteFrom(chatId, second)
     await time.advance(KEEP_DELETED_MS - 1)
     await chats.restoreMessages(chatId)
     expect(window.chat).toMatchObject({ deleted: null })
     expect(window.chat!.messages).toEqual(before)
-    expect(await store.getSnapshot(leaf)).toEqual(state)
+    expect(await store.getSnapshot(leaf, 'fake')).toEqual(state)
     expect((await store.open(chatId))!.chat.activeLeafId).toBe(leaf)
     await chats.deleteFrom(chatId, leaf)
     await time.advance(KEEP_DELETED_MS)

@@ -4,6 +4,7 @@ import { appPart } from '../../contract/app/app.ts'
 import { chatsPart } from '../../contract/app/chats.ts'
 import { enginePart } from '../../contract/app/engine.ts'
 import { powerPart } from '../../contract/app/power.ts'
+import { statesPart } from '../../contract/app/states.ts'
 import { appApi } from '../../contract/app-api.ts'
 import { eventsPart } from '../../contract/engine/events.ts'
 import { modelPart } from '../../contract/engine/model.ts'
@@ -22,7 +23,7 @@ const namesTwice = (parts: Part[]): string[] => {
 }
 
 describe.each([
-  ['app', appApi, [appPart, enginePart, chatsPart, powerPart]],
+  ['app', appApi, [appPart, enginePart, chatsPart, powerPart, statesPart]],
   ['engine', engineApi, [eventsPart, modelPart, sessionPart, workPart]],
 ])('the %s contract', (_, api, parts) => {
   it('has each name once', () => {

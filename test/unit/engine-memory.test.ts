@@ -26,7 +26,7 @@ function rig() {
   const engine = {
     async whenReady() {
       if (!isReady) throw new TernError({ code: 'engine-lost', message: 'Gone.' })
-      return { client }
+      return { modelKey: 'fake', client }
     },
   }
   const service = createEngineMemoryWatch(engine, time)

@@ -72,7 +72,9 @@ describe('a killed process', () => {
         if (what === 'text') expect(message(`r${which}`)!.content.length).toBeGreaterThanOrEqual(Number(length))
         if (what === 'done') {
           expect(message(`r${which}`)?.status).toBe('complete')
-          expect(await store.getSnapshot(`chat-${n}-r${which}`)).toEqual(new Uint8Array(40_000).fill(Number(which)))
+          expect(await store.getSnapshot(`chat-${n}-r${which}`, 'model')).toEqual(
+            new Uint8Array(40_000).fill(Number(which)),
+          )
         }
       }
       await store.close()
@@ -145,14 +147,14 @@ describe('a damaged file', () => {
   it('of states is made anew: nothing in it is lost for good', async () => {
     const store = await open()
     await fill(store, 1, 2)
-    await store.putSnapshot('c0', 'c0-m0', Uint8Array.of(1, 2, 3))
+    await store.putSnapshot('c0', 'c0-m0', 'model', Uint8Array.of(1, 2, 3))
     await store.close()
     writeFileSync(at('states.db'), 'broken')
     const again = await open()
     expect(again.recovery).toBeNull()
-    expect(await again.getSnapshot('c0-m0')).toBeNull()
-    await again.putSnapshot('c0', 'c0-m0', Uint8Array.of(4))
-    expect(await again.getSnapshot('c0-m0')).toEqual(Uint8Array.of(4))
+    expect(await again.getSnapshot('c0-m0', 'model')).toBeNull()
+    await again.putSnapshot('c0', 'c0-m0', 'model', Uint8Array.of(4))
+    expect(await again.getSnapshot('c0-m0', 'model')).toEqual(Uint8Array.of(4))
     await again.close()
   })
 
@@ -186,7 +188,7 @@ describe('what is deleted', () => {
     await fill(store, 2, 20, n => `SECRET-OF-${n} `.repeat(50))
     // Not compressible, so that it would be found.
     const state = Uint8Array.from({ length: 20_000 }, (_, n) => (n * 7919 * (n % 97)) & 255)
-    await store.putSnapshot('c0', 'c0-m3', state)
+    await store.putSnapshot('c0', 'c0-m3', 'model', state)
     await store.purge('c0')
     await store.purge('c1')
     expect(allBytesIn(folder.path)).not.toContain('SECRET-OF')
@@ -211,14 +213,14 @@ describe('what is deleted', () => {
   it('in a crash between the two files leaves no state behind', async () => {
     const store = await open()
     await fill(store, 1, 1)
-    await store.putSnapshot('c0', 'c0-m0', Uint8Array.of(1))
+    await store.putSnapshot('c0', 'c0-m0', 'model', Uint8Array.of(1))
     await store.close()
     const chats = new ChatDatabase(at('chats.db'))
     chats.purge('c0')
     chats.close()
     await (await open()).close()
     const states = new StateDatabase(at('states.db'), 1_000)
-    expect(states.get('c0-m0')).toBeNull()
+    expect(states.get('c0-m0', 'model')).toBeNull()
     states.close()
   })
 })
@@ -285,23 +287,73 @@ describe('a search', () => {
 })
 
 describe('states', () => {
+  const noise = (seed: number, length = 3_000) => {
+    const random = createRandom(seed)
+    return Uint8Array.from({ length }, () => wholeBelow(random, 256))
+  }
+  const none = () => new Map<string, number>()
+
   it('go when there are too many, those used longest ago first', () => {
     const states = new StateDatabase(at('states.db'), 10_000)
-    const noise = (seed: number) => {
-      const random = createRandom(seed)
-      return Uint8Array.from({ length: 3_000 }, () => wholeBelow(random, 256))
-    }
-    for (const n of [0, 1, 2]) states.put(`m${n}`, noise(n))
-    expect(states.get('m0')).toEqual(noise(0))
-    states.put('m3', noise(3))
-    expect(states.get('m1')).toBeNull()
-    for (const n of [0, 2, 3]) expect(states.get(`m${n}`), `m${n}`).toEqual(noise(n))
-    states.put('m3', noise(9))
-    expect(states.get('m3')).toEqual(noise(9))
+    for (const n of [0, 1, 2]) states.put(`m${n}`, 'model', noise(n))
+    expect(states.get('m0', 'model')).toEqual(noise(0))
+    states.put('m3', 'model', noise(3))
+    states.trim(none)
+    expect(states.get('m1', 'model')).toBeNull()
+    for (const n of [0, 2, 3]) expect(states.get(`m${n}`, 'model'), `m${n}`).toEqual(noise(n))
+    states.put('m3', 'model', noise(9))
+    expect(states.get('m3', 'model')).toEqual(noise(9))
     states.close()
     const again = new StateDatabase(at('states.db'), 10_000)
-    expect(again.get('m3')).toEqual(noise(9))
+    expect(again.get('m3', 'model')).toEqual(noise(9))
     again.close()
+  })
+
+  it('of two models stand beside each other', () => {
+    const states = new StateDatabase(at('states.db'), 100_000)
+    states.put('m', 'one', noise(1))
+    states.put('m', 'other', noise(2))
+    expect(states.get('m', 'one')).toEqual(noise(1))
+    expect(states.get('m', 'other')).toEqual(noise(2))
+    expect(states.models('m')).toEqual(['one', 'other'])
+    states.delete('m', 'one')
+    expect(states.models('m')).toEqual(['other'])
+    states.close()
+  })
+
+  it('stay longest of pinned chats, of the ends of chats and of where they branch; the budget outlives a restart', async () => {
+    const store = await open()
+    await fill(store, 2, 6)
+    await store.addMessages('c0', [messageNode({ id: 'c0-other', parentId: 'c0-m1' })], { activeLeafId: 'c0-m5' })
+    await store.addChat(chatRecord({ id: 'pinned', isPinned: true }))
+    await store.addMessages('pinned', [messageNode({ id: 'p0' }), messageNode({ id: 'p1', parentId: 'p0' })], {})
+    const ids = ['p0', 'p1', 'c0-m1', 'c0-m5', 'c0-m4', 'c1-m5', 'c1-m4', ...[0, 2, 3].map(n => `c0-m${n}`)]
+    for (const [n, id] of ids.entries()) await store.putSnapshot('any', id, 'model', noise(n))
+    const stand = async () => {
+      const kept: string[] = []
+      for (const id of ids) if ((await store.snapshotModels(id)).length > 0) kept.push(id)
+      return kept
+    }
+    const { bytes, count } = await store.stateUse()
+    expect(count).toBe(10)
+    const each = bytes / count
+    // Room for this many.
+    const shrink = async (n: number) => store.setStateBudget((each * n) / (1 - 1 / 32) + 100)
+    await shrink(7)
+    expect(await stand()).toEqual(ids.slice(0, 7))
+    await shrink(6)
+    expect(await stand()).toEqual(['p0', 'p1', 'c0-m5', 'c0-m4', 'c1-m5', 'c1-m4'])
+    await shrink(2)
+    expect(await stand()).toEqual(['p0', 'p1'])
+    await store.setStateBudget(5_000)
+    expect(await store.stateUse()).toEqual({ bytes: each, count: 1, maxBytes: 5_000 })
+    await store.close()
+    const again = await open()
+    expect((await again.stateUse()).maxBytes).toBe(5_000)
+    await again.setStateBudget(0)
+    expect(await again.stateUse()).toEqual({ bytes: 0, count: 0, maxBytes: 0 })
+    expect(await again.open('pinned')).toMatchObject({ messages: { length: 2 } })
+    await again.close()
   })
 })
 

@@ -28,13 +28,13 @@ it('the store of the disk hears nothing of a temporary chat, from its beginning 
   await both.setChat('secret', { title: 'secret again' })
   await both.setMessage('secret-1', { content: 'secret' })
   await both.appendText('secret-2', 'secret', 0)
-  await both.putSnapshot('secret', 'secret-2', new Uint8Array([1, 2]))
-  expect(await both.getSnapshot('secret-2')).toEqual(new Uint8Array([1, 2]))
+  await both.putSnapshot('secret', 'secret-2', 'model', new Uint8Array([1, 2]))
+  expect(await both.getSnapshot('secret-2', 'model')).toEqual(new Uint8Array([1, 2]))
   expect(await both.open('secret')).toMatchObject({
     chat: { title: 'secret again' },
     messages: [{ content: 'secret' }, { content: 'secret' }],
   })
-  await both.deleteSnapshot('secret-2')
+  await both.deleteSnapshot('secret-2', null)
   await both.removeMessages('secret', ['secret-2'], {})
   await both.purge('secret')
   // A reply that ends after its chat.

@@ -17,7 +17,7 @@ import { DEFAULT_CHAT_SAMPLING, type Sampling } from '../../../contract/words/sa
 import { newId as drawId, type NewId } from '../../ids.ts'
 import { type Cancel, systemTime, type Time } from '../../time.ts'
 import type { EnergyMeter } from '../telemetry/ports.ts'
-import { statesOf, storeAgain } from './deleted-messages.ts'
+import { copyStates, statesOf, storeAgain } from './deleted-messages.ts'
 import { findChats } from './find-chats.ts'
 import type { MessageNode, MessagePatch } from './message-tree.ts'
 import { canContinue, OpenChat } from './open-chat.ts'
@@ -66,7 +66,7 @@ export class Chats {
     this.newId = options.newId ?? drawId
     this.writes = new WriteQueue(options.onStoreFailure ?? (() => {}))
     this.open = new OpenChats(this.store, this.writes)
-    this.sessions = new SessionStore(this.store)
+    this.sessions = new SessionStore(this.store, () => this.time.nowMs())
     this.replyContext = {
       engine,
       sessions: this.sessions,
@@ -75,7 +75,8 @@ export class Chats {
       store: {
         setMessage: (messageId, patch) => this.writes.add(() => this.store.setMessage(messageId, patch())),
         appendText: (messageId, text, at) => this.writes.add(() => this.store.appendText(messageId, text, at)),
-        deleteSnapshot: messageId => void this.writes.add(() => this.store.deleteSnapshot(messageId)).catch(() => {}),
+        deleteSnapshot: messageId =>
+          void this.writes.add(() => this.store.deleteSnapshot(messageId, null)).catch(() => {}),
       },
       giveUp: (chat, messageId) => this.giveUp(chat, messageId),
     }
@@ -224,8 +225,7 @@ export class Chats {
     await this.writes.add(() => this.store.addMessages(record.id, copies, { activeLeafId }))
     // The latest state leads to all that follows; of those before it each is a place to branch off again.
     for (const [n, { id }] of path.entries()) {
-      const state = await this.store.getSnapshot(id)
-      if (state !== null) await this.writes.add(() => this.store.putSnapshot(record.id, copies[n].id, state))
+      await this.writes.add(() => copyStates(this.store, id, record.id, copies[n].id))
     }
     const branch = new OpenChat({ ...record, activeLeafId }, copies)
     this.open.add(branch)

@@ -3,6 +3,7 @@ import { TernError } from '../../../contract/errors.ts'
 import { excerptOf, hasAll } from '../../../contract/words/find-text.ts'
 import type { MessageNode } from './message-tree.ts'
 import type { ChatRecord, ChatStore } from './ports.ts'
+import { SnapshotCache } from './snapshot-cache.ts'
 
 const MAX_SNAPSHOT_BYTES = 256 * 1024 * 1024
 
@@ -17,7 +18,7 @@ export function createMemoryChatStore(maxSnapshotBytes = MAX_SNAPSHOT_BYTES): Ch
   const chatOfMessage = new Map<string, StoredChat>()
   /** In which messages came. */
   const order = new Map<string, number>()
-  const snapshots = createSnapshotCache(maxSnapshotBytes)
+  const snapshots = new SnapshotCache(maxSnapshotBytes)
 
   const find = (chatId: string): StoredChat => {
     const found = chats.get(chatId)
@@ -78,7 +79,7 @@ export function createMemoryChatStore(maxSnapshotBytes = MAX_SNAPSHOT_BYTES): Ch
       for (const messageId of messageIds) {
         if (!messages.delete(messageId)) continue
         chatOfMessage.delete(messageId)
-        snapshots.delete(messageId)
+        snapshots.delete(messageId, null)
       }
       await setChat(chatId, patch)
     },
@@ -100,44 +101,20 @@ export function createMemoryChatStore(maxSnapshotBytes = MAX_SNAPSHOT_BYTES): Ch
     async purge(chatId) {
       for (const messageId of chats.get(chatId)?.messages.keys() ?? []) {
         chatOfMessage.delete(messageId)
-        snapshots.delete(messageId)
+        snapshots.delete(messageId, null)
       }
       chats.delete(chatId)
     },
-    async putSnapshot(_chatId, messageId, state) {
+    async putSnapshot(_chatId, messageId, modelKey, state) {
       // A message that is gone meanwhile leaves nothing behind.
-      if (chatOfMessage.has(messageId)) snapshots.put(messageId, state.slice())
+      if (chatOfMessage.has(messageId)) snapshots.put(messageId, modelKey, state.slice())
     },
-    getSnapshot: async messageId => snapshots.get(messageId),
-    deleteSnapshot: async messageId => snapshots.delete(messageId),
-  }
-}
-
-function createSnapshotCache(maxBytes: number) {
-  /** Least recently used first. */
-  const states = new Map<string, Uint8Array>()
-  let bytes = 0
-  const remove = (id: string) => {
-    bytes -= states.get(id)?.byteLength ?? 0
-    states.delete(id)
-  }
-  return {
-    put(id: string, state: Uint8Array) {
-      remove(id)
-      states.set(id, state)
-      bytes += state.byteLength
-      for (const oldest of [...states.keys()]) {
-        if (bytes <= maxBytes) break
-        remove(oldest)
-      }
+    getSnapshot: async (messageId, modelKey) => snapshots.get(messageId, modelKey),
+    snapshotModels: async messageId => snapshots.models(messageId),
+    deleteSnapshot: async (messageId, modelKey) => snapshots.delete(messageId, modelKey),
+    stateUse: async () => snapshots.use,
+    async setStateBudget(maxBytes) {
+      snapshots.budget = maxBytes
     },
-    get(id: string): Uint8Array | null {
-      const state = states.get(id)
-      if (state === undefined) return null
-      states.delete(id)
-      states.set(id, state)
-      return state
-    },
-    delete: remove,
   }
 }

@@ -6,7 +6,7 @@ import type { ChatMessage } from '../../../contract/app/chats.ts'
 import type { TemplateMessage } from '../../../contract/words/message.ts'
 
 /** A message as it is stored: without what follows from its place. */
-export interface MessageNode extends Omit<ChatMessage, 'actions' | 'versions'> {
+export interface MessageNode extends Omit<ChatMessage, 'actions' | 'versions' | 'start'> {
   readonly parentId: string | null
 }
 

@@ -1,5 +1,12 @@
 /** A chat that is open: its messages, who watches it, and the reply that is being written in it. */
-import type { Chat, ChatEvent, ChatMessage, Comparison, ReplyInFlight } from '../../../contract/app/chats.ts'
+import type {
+  Chat,
+  ChatEvent,
+  ChatMessage,
+  Comparison,
+  ReplyInFlight,
+  ReplyStart,
+} from '../../../contract/app/chats.ts'
 import type { DeletedMessages } from './deleted-messages.ts'
 import { type MessageNode, type MessagePatch, MessageTree } from './message-tree.ts'
 import type { ChatRecord } from './ports.ts'
@@ -25,6 +32,8 @@ export class OpenChat {
   readonly replies = new Map<string, RunningReply>()
   compared: Compared | null = null
   deleted: DeletedMessages | null = null
+  /** By message: how the memory of those written since the chat was opened began. */
+  private readonly starts = new Map<string, ReplyStart>()
   private readonly watchers = new Map<(event: ChatEvent) => void, () => void>()
 
   constructor(record: ChatRecord, messages: readonly MessageNode[]) {
@@ -72,12 +81,24 @@ export class OpenChat {
   messageView({ parentId: _, ...message }: MessageNode): ChatMessage {
     const actions: ChatMessage['actions'] = message.role === 'user' ? ['edit'] : ['regenerate']
     if (message.id === this.tree.activeLeafId && canContinue(message)) actions.push('continue')
-    return { ...message, actions, versions: [...this.tree.siblings(message.id)] }
+    return {
+      ...message,
+      start: this.starts.get(message.id) ?? null,
+      actions,
+      versions: [...this.tree.siblings(message.id)],
+    }
   }
 
   patch(messageId: string, patch: MessagePatch): void {
     const node = this.tree.patch(messageId, patch)
     this.broadcast({ kind: 'message', message: this.messageView(node) })
+  }
+
+  /** Told with the message. */
+  setStart(messageId: string, start: ReplyStart): void {
+    this.starts.set(messageId, start)
+    const node = this.tree.node(messageId)
+    if (node !== undefined) this.broadcast({ kind: 'message', message: this.messageView(node) })
   }
 
   setFigures(figures: ReplyInFlight): void {

@@ -10,6 +10,8 @@ export type { MessageNode, MessagePatch } from './message-tree.ts'
 /** One loaded model in one life of the engine process: sessions live and die with it. */
 export interface EngineConnection {
   readonly client: Client<EngineApi>
+  /** Tells the states of one model from those of others. The engine itself checks whether a state fits. */
+  readonly modelKey: string
 }
 
 export interface EngineAccess {
@@ -71,9 +73,22 @@ export interface ChatStore {
   purge(chatId: string): Promise<void>
   /**
    * The state of a model that has read everything up to and including a message; after a user's message with the
-   * assistant's turn opened. Opaque bytes. A missing one costs time, never text.
+   * assistant's turn opened; one for each model. Opaque bytes. A missing one costs time, never text.
    */
-  putSnapshot(chatId: string, messageId: string, state: Uint8Array): Promise<void>
-  getSnapshot(messageId: string): Promise<Uint8Array | null>
-  deleteSnapshot(messageId: string): Promise<void>
+  putSnapshot(chatId: string, messageId: string, modelKey: string, state: Uint8Array): Promise<void>
+  getSnapshot(messageId: string, modelKey: string): Promise<Uint8Array | null>
+  /** Models that have a state of this message. */
+  snapshotModels(messageId: string): Promise<string[]>
+  /** Of one model, or of all: null. */
+  deleteSnapshot(messageId: string, modelKey: string | null): Promise<void>
+  /** Of all states of all chats, as they are stored. */
+  stateUse(): Promise<StateUse>
+  /** From now on; what is above it goes at once. */
+  setStateBudget(maxBytes: number): Promise<void>
+}
+
+export interface StateUse {
+  readonly bytes: number
+  readonly count: number
+  readonly maxBytes: number
 }

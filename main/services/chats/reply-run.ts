@@ -1,4 +1,5 @@
 /** Carries out one reply: finds a session, runs `generate`, and does what the state machine says, in its order. */
+import type { ReplyStart } from '../../../contract/app/chats.ts'
 import type { SessionInput } from '../../../contract/engine/session.ts'
 import { toErrorData } from '../../../contract/errors.ts'
 import type { ReplyEnergy } from '../../../contract/words/energy.ts'
@@ -11,6 +12,7 @@ import type { MessagePatch } from './message-tree.ts'
 import type { OpenChat, RunningReply } from './open-chat.ts'
 import type { EngineAccess } from './ports.ts'
 import { type ReplyEffect, type ReplyEvent, type ReplyState, startReply, stepReply } from './reply.ts'
+import { readingMs, startOf } from './reply-start.ts'
 import type { LiveSession, SessionStore } from './session-store.ts'
 import { TextSaver } from './text-saver.ts'
 
@@ -42,6 +44,7 @@ export class ReplyRun implements RunningReply {
   private readonly isContinued: boolean
   private readonly earlierEnergy: ReplyEnergy | null
   private session: LiveSession | null = null
+  private start: ReplyStart | null = null
   private toRead: SessionInput | null = null
   private next: 'read' | 'write' | null = null
   /** A write has failed: from then on all of the text is stored each time. */
@@ -120,8 +123,11 @@ export class ReplyRun implements RunningReply {
     const path = chat.tree.pathTo(state.messageId)
     const target = state.hasText ? path : path.slice(0, -1)
     const ids = target.map(({ id }) => id)
-    const { session, readUpTo } = await context.sessions.open(chat.record.id, ids, connection)
+    const found = await context.sessions.open(chat.record.id, ids, connection)
+    const { session, readUpTo } = found
     this.session = session
+    this.start = startOf(found, target)
+    if (this.start?.kind === 'reread') chat.setStart(state.messageId, this.start)
     if (readUpTo === null || readUpTo !== ids.at(-1)) {
       this.toRead = {
         kind: 'messages',
@@ -143,10 +149,25 @@ export class ReplyRun implements RunningReply {
       session.connection.client,
       { sessionId: session.sessionId, input, sampling },
       this.stop.signal,
-      progress => void this.step({ kind: 'progress', progress, atMs: context.time.nowMs() }),
+      progress => {
+        if (progress.kind === 'prefill') this.tellResumed(progress.reusedTokens)
+        void this.step({ kind: 'progress', progress, atMs: context.time.nowMs() })
+      },
     )
     if (!isReading) this.flush()
     await this.step({ kind: 'generated', end, atMs: context.time.nowMs() })
+  }
+
+  /** The engine says how many tokens a stored state stands for when it goes on from there. */
+  private tellResumed(tokenCount: number): void {
+    const { start, chat } = this
+    if (start?.kind !== 'resumed' || tokenCount === 0) return
+    this.start = null
+    chat.setStart(this.state.messageId, {
+      ...start,
+      tokenCount,
+      savedMs: readingMs(tokenCount, chat.tree.activePath()),
+    })
   }
 
   private async step(event: ReplyEvent): Promise<void> {

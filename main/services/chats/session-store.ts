@@ -18,8 +18,21 @@ export interface LiveSession {
   isBusy: boolean
 }
 
+/** How the session came about. */
+export type SessionOrigin =
+  | { kind: 'new' }
+  | { kind: 'live' }
+  /** From a snapshot, in this time. */
+  | { kind: 'snapshot'; durationMs: number }
+
+/** Why a message's snapshot could not be used. */
+export type SnapshotLack = 'none' | 'other-model' | 'damaged'
+
 export interface FoundSession {
   session: LiveSession
+  origin: SessionOrigin
+  /** Of the latest message that has none to go on from; null: the latest of the path has. */
+  lack: SnapshotLack | null
   /** The message up to which it has read: all of the path, or an earlier one. null: nothing. */
   readUpTo: string | null
 }
@@ -29,8 +42,11 @@ export class SessionStore {
   /** Least recently used first. */
   private readonly live = new Set<LiveSession>()
 
-  constructor(store: ChatStore) {
+  private readonly nowMs: () => number
+
+  constructor(store: ChatStore, nowMs: () => number) {
     this.store = store
+    this.nowMs = nowMs
   }
 
   /**
@@ -39,12 +55,20 @@ export class SessionStore {
    */
   async open(chatId: string, path: readonly string[], connection: EngineConnection): Promise<FoundSession> {
     this.dropOthers(connection)
+    let lack: SnapshotLack | null = null
     for (const messageId of path.toReversed()) {
-      const session = this.idleAt(messageId) ?? (await this.restore(chatId, messageId, connection))
-      if (session !== null) return this.use(session, messageId)
+      const live = this.idleAt(messageId)
+      if (live !== null) return this.use(live, messageId, { kind: 'live' }, lack)
+      const startedAtMs = this.nowMs()
+      const restored = await this.restore(chatId, messageId, connection)
+      if (typeof restored === 'object') {
+        return this.use(restored, messageId, { kind: 'snapshot', durationMs: this.nowMs() - startedAtMs }, lack)
+      }
+      // A question that has just been asked has none yet: what the one before lacks says more.
+      if (lack === null || lack === 'none') lack = restored
     }
     const sessionId = await connection.client.call('session.create', undefined)
-    return this.use(this.add(chatId, connection, sessionId), null)
+    return this.use(this.add(chatId, connection, sessionId), null, { kind: 'new' }, lack)
   }
 
   /** Keeps the session's state as that of the message at which it stands. */
@@ -52,7 +76,7 @@ export class SessionStore {
     const { sessionId, messageId, chatId } = session
     if (messageId === null) return
     const state = await session.connection.client.call('session.export', { sessionId })
-    await this.store.putSnapshot(chatId, messageId, state)
+    await this.store.putSnapshot(chatId, messageId, session.connection.modelKey, state)
   }
 
   /** The reply that used it has ended. */
@@ -71,26 +95,36 @@ export class SessionStore {
     return null
   }
 
-  private use(session: LiveSession, readUpTo: string | null): FoundSession {
+  private use(
+    session: LiveSession,
+    readUpTo: string | null,
+    origin: SessionOrigin,
+    lack: SnapshotLack | null,
+  ): FoundSession {
     session.isBusy = true
     session.messageId = readUpTo
     this.live.delete(session)
     this.live.add(session)
     this.trim()
-    return { session, readUpTo }
+    return { session, readUpTo, origin, lack }
   }
 
-  /** From the message's snapshot; null when there is none that this model takes. */
-  private async restore(chatId: string, messageId: string, connection: EngineConnection): Promise<LiveSession | null> {
-    const state = await this.store.getSnapshot(messageId)
-    if (state === null) return null
+  /** From the message's snapshot, where there is one that this model takes. */
+  private async restore(
+    chatId: string,
+    messageId: string,
+    connection: EngineConnection,
+  ): Promise<LiveSession | SnapshotLack> {
+    const { modelKey } = connection
+    const state = await this.store.getSnapshot(messageId, modelKey)
+    if (state === null) return (await this.store.snapshotModels(messageId)).length > 0 ? 'other-model' : 'none'
     try {
       return this.add(chatId, connection, await connection.client.call('session.import', { state }))
     } catch (thrown) {
       const { code } = toErrorData(thrown)
       if (code !== 'state-mismatch' && code !== 'state-corrupt') throw thrown
-      await this.store.deleteSnapshot(messageId)
-      return null
+      await this.store.deleteSnapshot(messageId, modelKey)
+      return code === 'state-mismatch' ? 'other-model' : 'damaged'
     }
   }
 

@@ -28,8 +28,11 @@ export function withTemporaryChats(kept: ChatStore): ChatStore {
     find: (words, limit) => kept.find(words, limit),
     // A purged id is remembered: a late word about it must not reach the disk.
     purge: chatId => ofChat(chatId).purge(chatId),
-    putSnapshot: (chatId, messageId, state) => ofChat(chatId).putSnapshot(chatId, messageId, state),
-    getSnapshot: messageId => ofMessage(messageId).getSnapshot(messageId),
-    deleteSnapshot: messageId => ofMessage(messageId).deleteSnapshot(messageId),
+    putSnapshot: (chatId, messageId, modelKey, state) => ofChat(chatId).putSnapshot(chatId, messageId, modelKey, state),
+    getSnapshot: (messageId, modelKey) => ofMessage(messageId).getSnapshot(messageId, modelKey),
+    snapshotModels: messageId => ofMessage(messageId).snapshotModels(messageId),
+    deleteSnapshot: (messageId, modelKey) => ofMessage(messageId).deleteSnapshot(messageId, modelKey),
+    stateUse: () => kept.stateUse(),
+    setStateBudget: maxBytes => kept.setStateBudget(maxBytes),
   }
 }

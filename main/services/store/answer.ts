@@ -20,6 +20,9 @@ export function answer({ id, method, args }: StoreRequest, databases: Databases,
   }
 }
 
+/** The setting that holds the bytes of all states. */
+export const STATE_BUDGET = 'state-budget'
+
 type Calls = {
   [Method in keyof ChatStore]: (...args: Parameters<ChatStore[Method]>) => Awaited<ReturnType<ChatStore[Method]>>
 }
@@ -34,22 +37,32 @@ const callsOn = ({ chats, states }: Databases): Calls & { close(): void } => ({
   appendText: (messageId, text, atOffset) => chats.appendText(messageId, text, atOffset),
   removeMessages(chatId, messageIds, patch) {
     const removed = chats.removeMessages(chatId, messageIds, patch)
-    for (const id of removed) states.delete(id)
+    for (const id of removed) states.delete(id, null)
     states.compact()
   },
   find: (words, limit) => chats.find(words, limit),
   purge(chatId) {
     const messages = chats.open(chatId)?.messages ?? []
     chats.purge(chatId)
-    for (const { id } of messages) states.delete(id)
+    for (const { id } of messages) states.delete(id, null)
     states.compact()
   },
-  putSnapshot(_chatId, messageId, state) {
+  putSnapshot(_chatId, messageId, modelKey, state) {
     // A message that is gone meanwhile leaves nothing behind.
-    if (chats.hasMessage(messageId)) states.put(messageId, state)
+    if (!chats.hasMessage(messageId)) return
+    states.put(messageId, modelKey, state)
+    states.trim(() => chats.stateRanks())
   },
-  getSnapshot: messageId => states.get(messageId),
-  deleteSnapshot: messageId => states.delete(messageId),
+  getSnapshot: (messageId, modelKey) => states.get(messageId, modelKey),
+  snapshotModels: messageId => states.models(messageId),
+  deleteSnapshot: (messageId, modelKey) => states.delete(messageId, modelKey),
+  stateUse: () => states.use,
+  setStateBudget(maxBytes) {
+    chats.setSetting(STATE_BUDGET, maxBytes)
+    states.setBudget(maxBytes)
+    states.trim(() => chats.stateRanks())
+    states.compact()
+  },
   close() {
     chats.close()
     states.close()

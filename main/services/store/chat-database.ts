@@ -196,6 +196,32 @@ export class ChatDatabase {
     return this.all('SELECT 1 FROM messages WHERE id = ?', messageId).length > 0
   }
 
+  /**
+   * Which states stay longest, the larger the longer: those of pinned chats, then where each chat stands now (its last
+   * message and what that answers), then where a chat branches. All others are 0 and left out.
+   */
+  stateRanks(): Map<string, number> {
+    const ranks = new Map<string, number>()
+    for (const { id, rank } of this.all(STATE_RANKS)) ranks.set(String(id), Number(rank))
+    return ranks
+  }
+
+  /** null: not set, or not to be read. */
+  setting(name: string): unknown {
+    const [row] = this.all('SELECT value_json FROM settings WHERE name = ?', name)
+    if (row === undefined) return null
+    try {
+      return JSON.parse(String(row.value_json))
+    } catch {
+      return null
+    }
+  }
+
+  setSetting(name: string, value: unknown): void {
+    const sql = 'INSERT INTO settings VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value_json = excluded.value_json'
+    this.run(sql, [name, JSON.stringify(value)])
+  }
+
   /** Of all messages: whose states may stay. */
   messageIds(): Set<string> {
     return new Set(this.all('SELECT id FROM messages').map(({ id }) => String(id)))
@@ -254,6 +280,13 @@ export class ChatDatabase {
     return statement
   }
 }
+
+const STATE_RANKS = `
+  SELECT parent_id AS id, 1 AS rank FROM messages WHERE parent_id IS NOT NULL GROUP BY parent_id HAVING count(*) > 1
+  UNION ALL SELECT parent_id, 2 FROM chats JOIN messages ON messages.id = active_leaf_id WHERE parent_id IS NOT NULL
+  UNION ALL SELECT active_leaf_id, 2 FROM chats WHERE active_leaf_id IS NOT NULL
+  UNION ALL SELECT messages.id, 3 FROM chats JOIN messages ON chat_id = chats.id WHERE is_pinned = 1
+  ORDER BY rank`
 
 /** Characters of the shortest word in the index. */
 const TRIGRAM = 3

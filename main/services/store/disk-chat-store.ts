@@ -5,7 +5,7 @@ import type { ChatStore } from '../chats/ports.ts'
 import type { StoreMessage, StoreMethod, StoreRequest, StoreWorkerData } from './protocol.ts'
 import type { Recovery } from './recovery.ts'
 
-/** Of all states, compressed: some thousand conversations of the 370M model. */
+/** Of all states, compressed, until the user says something else. */
 const MAX_STATE_BYTES = 512 * 2 ** 20
 
 export interface DiskChatStore extends ChatStore {
@@ -82,7 +82,10 @@ export async function openDiskChatStore(options: DiskChatStoreOptions): Promise<
     purge: remote('purge'),
     putSnapshot: remote('putSnapshot'),
     getSnapshot: remote('getSnapshot'),
+    snapshotModels: remote('snapshotModels'),
     deleteSnapshot: remote('deleteSnapshot'),
+    stateUse: remote('stateUse'),
+    setStateBudget: remote('setStateBudget'),
     async close() {
       if (ended !== null) return
       await call('close', [])

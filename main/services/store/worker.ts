@@ -16,7 +16,7 @@ const { ChatDatabase } = await import('./chat-database.ts')
 const { StateDatabase } = await import('./state-database.ts')
 const { recoverChats } = await import('./recovery.ts')
 const { storeError } = await import('./store-errors.ts')
-const { answer } = await import('./answer.ts')
+const { answer, STATE_BUDGET } = await import('./answer.ts')
 const { DatabaseSync } = await import('./sqlite.ts')
 
 const { folder, maxStateBytes, stamp } = v.parse(storeWorkerDataSchema, workerData)
@@ -26,13 +26,20 @@ const backups = join(folder, 'backups')
 
 try {
   const { chats, opened } = openChats()
-  const states = new StateDatabase(join(folder, 'states.db'), maxStateBytes)
+  const states = new StateDatabase(join(folder, 'states.db'), budgetOf(chats.setting(STATE_BUDGET)))
   states.keepOnly(chats.messageIds())
+  states.trim(() => chats.stateRanks())
   port.on('message', request => port.postMessage(answer(request, { chats, states }, chatsPath)))
   port.postMessage(opened)
 } catch (thrown) {
   port.postMessage({ kind: 'refused', error: toErrorData(storeError.of(chatsPath, thrown)) })
   port.close()
+}
+
+/** What stands in the file is as good as what wrote it. */
+function budgetOf(setting: unknown): number {
+  const parsed = v.safeParse(v.pipe(v.number(), v.minValue(0)), setting)
+  return parsed.success ? parsed.output : maxStateBytes
 }
 
 function openChats() {

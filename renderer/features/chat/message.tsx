@@ -51,6 +51,7 @@ function Reply({ message, isLast, live }: MessageProps) {
       <h2 className="for-screen-readers" id={headingId}>
         {strings.conversation.replied}
       </h2>
+      <ReplyStartLine start={message.start} />
       {message.content === '' ? null : <Markdown text={message.content} streaming={inFlight} />}
       {inFlight && message.content === '' ? <Waiting live={live} /> : null}
       {message.notice === null ? null : <p className="outcome">{message.notice}</p>}
@@ -59,6 +60,22 @@ function Reply({ message, isLast, live }: MessageProps) {
         {inFlight ? <LiveFigures message={message} live={live} /> : <Actions message={message} isLast={isLast} />}
       </footer>
     </article>
+  )
+}
+
+/** What the memory of this reply began with, where it was not simply there. */
+function ReplyStartLine({ start }: { start: ChatMessage['start'] }) {
+  if (start === null) return null
+  const words = strings.reply
+  if (start.kind === 'reread') return <p className="reply-start">{words.reread[start.reason]}</p>
+  const { tokenCount, durationMs, savedMs } = start
+  // Before the engine has said how many, and where nothing was worth a word.
+  if (tokenCount === 0) return null
+  return (
+    <p className="reply-start">
+      {words.resumed(tokenCount, formatDuration(durationMs))}
+      {savedMs === null || savedMs < 1_000 ? null : ` · ${words.saved(formatEstimate(savedMs))}`}
+    </p>
   )
 }
 
