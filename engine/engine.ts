@@ -15,8 +15,9 @@ import { checkStateDomain, type NumericEnvelope } from './model/numeric-domain.t
 import { type ModelEventListener, ModelEvents } from './model-events.ts'
 import { type LoadedRunner, type NextBackend, Sequences } from './sequences.ts'
 import { RecurrentSession, type Session, type SessionContext } from './session.ts'
+import { type Conversation, conversationText } from './session-input.ts'
 import { hashModel, hashTokenizer, type ModelIdentity } from './state/identity.ts'
-import { readStateFile, writeStateFile } from './state/state-file.ts'
+import { markedPart, mismatch, readStateFile, writeStateFile } from './state/state-file.ts'
 import { type ChatTemplate, compileChatTemplate, PLAIN_CHAT_TEMPLATE } from './tokenizer/chat-template.ts'
 import { createTokenizer, type Tokenizer } from './tokenizer/tokenizer.ts'
 import { notLoaded, Turns } from './turns.ts'
@@ -42,7 +43,7 @@ export interface LoadedModel {
    * A session from a state file. Throws `state-corrupt`, `state-mismatch`. The first state written or read hashes the
    * whole model once, about a second per gigabyte.
    */
-  importSession(bytes: Uint8Array): Promise<Session>
+  importSession(bytes: Uint8Array, conversation?: Conversation): Promise<Session>
   /** Next-token loss of exactly these tokens in an empty sequence. Throws `invalid-argument`, `cancelled`. */
   evaluate(tokens: readonly number[], options?: EvaluateOptions): Promise<Evaluation>
   memory(): ModelMemory
@@ -134,13 +135,14 @@ class Model implements LoadedModel {
       template: loaded.template ?? compileChatTemplate(PLAIN_CHAT_TEMPLATE),
       clock,
       yieldToEventLoop,
-      writeState: async snapshot =>
+      writeState: async (snapshot, withText) =>
         writeStateFile(
           snapshot,
           this.file.name,
           await this.identify(),
           this.file.config,
           this.environment.createSha256,
+          withText,
         ),
       added: session => this.sessions.add(session),
       removed: session => this.sessions.delete(session),
@@ -160,13 +162,16 @@ class Model implements LoadedModel {
     return new RecurrentSession(this.context)
   }
 
-  async importSession(bytes: Uint8Array): Promise<Session> {
-    const { recurrent, ...position } = readStateFile(
-      bytes,
-      await this.identify(),
-      this.file.config,
-      this.environment.createSha256,
-    )
+  async importSession(bytes: Uint8Array, conversation?: Conversation): Promise<Session> {
+    const { createSha256 } = this.environment
+    const stored = readStateFile(bytes, await this.identify(), this.file.config, createSha256)
+    const { recurrent, textMark, ...position } = stored
+    if (textMark !== null && conversation !== undefined) {
+      position.text = markedPart(conversationText(this.context, conversation), textMark, createSha256)
+      if (position.text === null) {
+        throw mismatch('it is of another conversation', 'a conversation that begins with its text', 'another text')
+      }
+    }
     if (this.isDisposed) throw notLoaded()
     checkStateDomain(recurrent.values, this.envelope)
     return new RecurrentSession(this.context, this.sequences.createFrom(recurrent), position)

@@ -24,6 +24,9 @@ export type SessionInput =
       addGenerationPrompt: boolean
     }
 
+/** Messages that a session has read, or is to read. */
+export type Conversation = Omit<Extract<SessionInput, { kind: 'messages' }>, 'kind'>
+
 export interface PreparedInput {
   /** Tokens to read, after those that are pending in the session. */
   tokens: number[]
@@ -87,6 +90,20 @@ function prepareMessages(
   soFar: SequenceSoFar,
   { messages, addGenerationPrompt }: Extract<SessionInput, { kind: 'messages' }>,
 ): PreparedInput {
+  const { tokenizer, rendered } = renderMessages(model, messages, addGenerationPrompt)
+  const { text } = rendered
+  if (!soFar.isEmpty && soFar.text !== null && text.startsWith(soFar.text)) {
+    const tokens = encodeRendered(tokenizer, rendered, { from: soFar.text.length, continuation: true })
+    return { tokens, startsOver: false, text }
+  }
+  return { tokens: openWithBos(model, encodeRendered(tokenizer, rendered)), startsOver: true, text }
+}
+
+/** A conversation as the text that a session reads. Throws `invalid-argument`, `template-*`. */
+export const conversationText = (model: InputModel, { messages, addGenerationPrompt }: Conversation): string =>
+  renderMessages(model, messages, addGenerationPrompt).rendered.text
+
+function renderMessages(model: InputModel, messages: Conversation['messages'], addGenerationPrompt: boolean) {
   const tokenizer = requireTokenizer(model)
   if (messages.length === 0) throw new EngineError('invalid-argument', 'The conversation is empty.')
   if (!addGenerationPrompt && messages[messages.length - 1].role !== 'assistant') {
@@ -103,12 +120,7 @@ function prepareMessages(
     eosToken: nameOfToken(specialTokens, model.config.eosTokenIds[0] ?? null),
     specialTokens,
   })
-  const { text } = rendered
-  if (!soFar.isEmpty && soFar.text !== null && text.startsWith(soFar.text)) {
-    const tokens = encodeRendered(tokenizer, rendered, { from: soFar.text.length, continuation: true })
-    return { tokens, startsOver: false, text }
-  }
-  return { tokens: openWithBos(model, encodeRendered(tokenizer, rendered)), startsOver: true, text }
+  return { tokenizer, rendered }
 }
 
 /** A conversation starts with `<s>`, once. */

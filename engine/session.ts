@@ -57,8 +57,11 @@ export interface Session {
   generate(input: SessionInput, sampling: SamplingOptions, options: GenerateOptions): Promise<void>
   /** An independent session at the same point. Throws `session-busy`. */
   clone(): Promise<Session>
-  /** A state file (docs/state-format.md). The first one of a model hashes the whole model. Throws `session-busy`. */
-  serialize(): Promise<Uint8Array>
+  /**
+   * A state file (docs/state-format.md). The first one of a model hashes the whole model. `withText` false: whoever imports
+   * it must bring the text along. Throws `session-busy`.
+   */
+  serialize(withText?: boolean): Promise<Uint8Array>
   /** Frees the state; a running `generate` ends as cancelled. */
   dispose(): void
 }
@@ -67,7 +70,7 @@ export interface Session {
 export interface SessionContext extends InputModel, WritingContext {
   readonly config: InputModel['config']
   readonly tokenizer: InputModel['tokenizer']
-  writeState(snapshot: SessionSnapshot): Promise<Uint8Array>
+  writeState(snapshot: SessionSnapshot, withText: boolean): Promise<Uint8Array>
   added(session: RecurrentSession): void
   removed(session: RecurrentSession): void
 }
@@ -130,13 +133,13 @@ export class RecurrentSession implements Session {
     })
   }
 
-  async serialize(): Promise<Uint8Array> {
+  async serialize(withText = true): Promise<Uint8Array> {
     const { turns, sequences } = this.context
     const snapshot = await this.whileBusy(async () => {
       const recurrent: PortableState = await turns.exclusive(() => sequences.export(this.sequence))
       return { ...this.position.snapshot(), recurrent }
     })
-    return this.context.writeState(snapshot)
+    return this.context.writeState(snapshot, withText)
   }
 
   dispose(): void {

@@ -7,6 +7,13 @@ import { finishReasonSchema, generationStatsSchema, samplingSchema } from '../wo
 
 const sessionId = v.string()
 
+const conversationSchema = v.object({
+  messages: v.array(templateMessageSchema),
+  /** true: open the assistant's turn. false: the last message is an unfinished assistant reply to go on with. */
+  addGenerationPrompt: v.boolean(),
+})
+export type Conversation = v.InferOutput<typeof conversationSchema>
+
 /** What a session reads next. */
 const sessionInputSchema = v.variant('kind', [
   /** Plain text. Special tokens in it are read as such only when `parseSpecial`. `<s>` opens an empty session. */
@@ -16,12 +23,7 @@ const sessionInputSchema = v.variant('kind', [
    * A conversation, rendered by the model's chat template (or as plain text where it has none). The session reads only
    * what it has not read yet; if its state does not fit the conversation's beginning, it starts over by itself.
    */
-  v.object({
-    kind: v.literal('messages'),
-    messages: v.array(templateMessageSchema),
-    /** true: open the assistant's turn. false: the last message is an unfinished assistant reply to go on with. */
-    addGenerationPrompt: v.boolean(),
-  }),
+  v.object({ kind: v.literal('messages'), ...conversationSchema.entries }),
 ])
 export type SessionInput = v.InferOutput<typeof sessionInputSchema>
 
@@ -46,10 +48,16 @@ export const sessionPart = {
      * there is none. Cancelling the stream instead ends it at once, without a last event.
      */
     'session.stop': { params: v.object({ sessionId }), result: nothing },
-    /** A state file (docs/state-format.md): opaque to the host, checked on import. */
-    'session.export': { params: v.object({ sessionId }), result: bytesValue },
-    /** Throws state-mismatch, state-corrupt. */
-    'session.import': { params: v.object({ state: bytesValue }), result: sessionId },
+    /**
+     * A state file (docs/state-format.md): opaque to the host, checked on import. `withText` false: it knows its text by a
+     * hash, and whoever imports it brings the conversation along.
+     */
+    'session.export': { params: v.object({ sessionId, withText: v.optional(v.boolean(), true) }), result: bytesValue },
+    /** `conversation`: what the state has read, where its file does not say. Throws state-mismatch, state-corrupt. */
+    'session.import': {
+      params: v.object({ state: bytesValue, conversation: v.optional(conversationSchema) }),
+      result: sessionId,
+    },
     /** Encodes without a session. */
     'tokenizer.encode': {
       params: v.object({ text: v.string(), parseSpecial: v.boolean() }),

@@ -12,7 +12,9 @@ import type { ModelConfig } from '../model/config.ts'
 import type { ModelIdentity } from './identity.ts'
 
 const MAGIC = 'TERNSTAT'
-const VERSION = 1
+/** The first one always holds its text; the second may know it by its hash alone. */
+const VERSION_WITH_TEXT = 1
+const VERSION_WITH_MARK = 2
 /** Magic, version, header length. */
 const PREFIX_BYTES = 16
 const CHECKSUM_BYTES = 32
@@ -39,10 +41,23 @@ export interface SessionSnapshot {
   generator: { seed: number; words: number[] } | null
 }
 
+/** A text that a file does not hold, but knows when it sees it. */
+export interface TextMark {
+  /** In UTF-16 units. */
+  length: number
+  /** Of its UTF-8 bytes. */
+  sha256: string
+}
+
+/** What a file says; `textMark` null: its `text` is what it knows. */
+export interface StoredSnapshot extends SessionSnapshot {
+  textMark: TextMark | null
+}
+
 const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const sha256Hex = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
 
-const headerSchema = v.strictObject({
+const headerFields = {
   modelName: v.string(),
   modelSha256: sha256Hex,
   tokenizerSha256: v.nullable(sha256Hex),
@@ -58,34 +73,45 @@ const headerSchema = v.strictObject({
   unfinishedTokens: v.array(whole),
   penaltyHistory: v.array(whole),
   generator: v.nullable(v.strictObject({ seed: whole, words: v.pipe(v.array(whole), v.length(4)) })),
-})
-type Header = v.InferOutput<typeof headerSchema>
+}
+const headerSchemas = {
+  [VERSION_WITH_TEXT]: v.strictObject(headerFields),
+  [VERSION_WITH_MARK]: v.strictObject({
+    ...headerFields,
+    text: v.null(),
+    textMark: v.strictObject({ length: whole, sha256: sha256Hex }),
+  }),
+} as const
+type Version = keyof typeof headerSchemas
+type Header = v.InferOutput<(typeof headerSchemas)[Version]>
 
-/** The bytes of a state file. */
+/** The bytes of a state file. `withText` false: of the text only its mark goes in. */
 export function writeStateFile(
   snapshot: SessionSnapshot,
   modelName: string,
   identity: ModelIdentity,
   config: ModelConfig,
   createSha256: CreateSha256,
+  withText = true,
 ): Uint8Array {
-  const header: Header = {
+  const textMark = withText || snapshot.text === null ? null : markOf(snapshot.text, createSha256)
+  const fields = {
     modelName,
     modelSha256: identity.modelSha256,
     tokenizerSha256: identity.tokenizerSha256,
     layerCount: snapshot.recurrent.layerCount,
     stateWidth: snapshot.recurrent.stateWidth,
     vocabularySize: config.vocabularySize,
-    dtype: 'float32',
+    dtype: 'float32' as const,
     numericMode: snapshot.recurrent.numericMode,
     hasLogits: snapshot.logits !== null,
     tokenCount: snapshot.tokenCount,
     pendingTokens: snapshot.pendingTokens,
-    text: snapshot.text,
     unfinishedTokens: snapshot.unfinishedTokens,
     penaltyHistory: snapshot.penaltyHistory,
     generator: snapshot.generator,
   }
+  const header: Header = textMark === null ? { ...fields, text: snapshot.text } : { ...fields, text: null, textMark }
   const encoder = new TextEncoder()
   const headerBytes = encoder.encode(JSON.stringify(header))
   const values = bytesOf(snapshot.recurrent.values)
@@ -95,7 +121,7 @@ export function writeStateFile(
   const file = new Uint8Array(checksumAt + CHECKSUM_BYTES)
   file.set(encoder.encode(MAGIC), 0)
   const view = new DataView(file.buffer)
-  view.setUint32(8, VERSION, true)
+  view.setUint32(8, textMark === null ? VERSION_WITH_TEXT : VERSION_WITH_MARK, true)
   view.setUint32(12, headerBytes.length, true)
   file.set(headerBytes, PREFIX_BYTES)
   file.set(values, PREFIX_BYTES + headerBytes.length)
@@ -110,15 +136,16 @@ export function readStateFile(
   identity: ModelIdentity,
   config: ModelConfig,
   createSha256: CreateSha256,
-): SessionSnapshot {
+): StoredSnapshot {
   const checksumAt = file.length - CHECKSUM_BYTES
   if (checksumAt < PREFIX_BYTES) throw corrupt('It is too short.', `at least ${PREFIX_BYTES + CHECKSUM_BYTES} bytes`)
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
   const magic = String.fromCharCode(...file.subarray(0, MAGIC.length))
   if (magic !== MAGIC) throw corrupt('It is not a Tern state file.', `magic "${MAGIC}"`)
   const version = view.getUint32(8, true)
-  if (version !== VERSION) {
-    throw mismatch('it was written by another version of Tern', `format version ${VERSION}`, `version ${version}`)
+  if (version !== VERSION_WITH_TEXT && version !== VERSION_WITH_MARK) {
+    const expected = `format version ${VERSION_WITH_TEXT} or ${VERSION_WITH_MARK}`
+    throw mismatch('it was written by another version of Tern', expected, `version ${version}`)
   }
   const expectedChecksum = checksum(file.subarray(0, checksumAt), createSha256)
   if (!expectedChecksum.every((byte, i) => byte === file[checksumAt + i])) {
@@ -127,7 +154,7 @@ export function readStateFile(
 
   const headerEnd = PREFIX_BYTES + view.getUint32(12, true)
   if (headerEnd > checksumAt) throw corrupt('Its header is cut off.', `a header within ${checksumAt} bytes`)
-  const header = parseHeader(file.subarray(PREFIX_BYTES, headerEnd))
+  const header = parseHeader(file.subarray(PREFIX_BYTES, headerEnd), version)
   checkIdentity(header, identity, config)
 
   const valueCount = config.layerCount * config.stateWidth
@@ -148,20 +175,34 @@ export function readStateFile(
     pendingTokens: header.pendingTokens,
     logits: header.hasLogits ? finiteFloats(file.slice(headerEnd + 4 * valueCount, checksumAt)) : null,
     text: header.text,
+    textMark: 'textMark' in header ? header.textMark : null,
     unfinishedTokens: header.unfinishedTokens,
     penaltyHistory: header.penaltyHistory,
     generator: header.generator,
   }
 }
 
-function parseHeader(bytes: Uint8Array): Header {
+/** `text` when it begins with what is marked: that part of it; else null. */
+export function markedPart(text: string, mark: TextMark, createSha256: CreateSha256): string | null {
+  if (text.length < mark.length) return null
+  const part = text.slice(0, mark.length)
+  return markOf(part, createSha256).sha256 === mark.sha256 ? part : null
+}
+
+function markOf(text: string, createSha256: CreateSha256): TextMark {
+  const sha256 = createSha256()
+  sha256.update(new TextEncoder().encode(text))
+  return { length: text.length, sha256: sha256.digestHex() }
+}
+
+function parseHeader(bytes: Uint8Array, version: Version): Header {
   let json: unknown
   try {
     json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (cause) {
     throw corrupt('Its header cannot be read.', 'JSON in UTF-8', undefined, cause)
   }
-  const parsed = v.safeParse(headerSchema, json)
+  const parsed = v.safeParse(headerSchemas[version], json)
   if (parsed.success) return parsed.output
   const issue = parsed.issues[0]
   throw corrupt(`Its header is wrong at ${v.getDotPath(issue) ?? 'the root'}.`, issue.expected ?? 'a valid value')
@@ -222,7 +263,7 @@ function corrupt(problem: string, expected: string, actual?: string, cause?: unk
   return new EngineError('state-corrupt', `The state file is damaged. ${problem}`, details)
 }
 
-function mismatch(problem: string, expected: string, actual: string): EngineError {
+export function mismatch(problem: string, expected: string, actual: string): EngineError {
   return new EngineError('state-mismatch', `The state file does not fit: ${problem}.`, {
     expected,
     actual,

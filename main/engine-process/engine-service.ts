@@ -49,8 +49,9 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
       'session.clone': async ({ sessionId }) => slot.adopt(await slot.session(sessionId).session.clone()),
       'session.dispose': ({ sessionId }) => slot.disposeSession(sessionId),
       'session.stop': ({ sessionId }) => slot.session(sessionId).stop?.abort(),
-      'session.export': ({ sessionId }) => slot.session(sessionId).session.serialize(),
-      'session.import': async ({ state }) => slot.adopt(await slot.loaded().model.importSession(state)),
+      'session.export': ({ sessionId, withText }) => slot.session(sessionId).session.serialize(withText),
+      'session.import': async ({ state, conversation }) =>
+        slot.adopt(await slot.loaded().model.importSession(state, conversation)),
       'tokenizer.encode': ({ text, parseSpecial }) =>
         tokenizerOf(slot.loaded().model).encode(text, { parseSpecial, continuation: false }),
       memory: () => ({ ...slot.memory(), processRssBytes: rssBytes() }),

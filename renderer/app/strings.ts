@@ -167,9 +167,9 @@ export const strings = {
     resumed: (tokens: number, took: string) => `Resumed ${plural(tokens, 'token', 'tokens')} in ${took}`,
     saved: (duration: string) => `saved about ${duration} of reading`,
     reread: {
-      none: 'Reading the chat again: the stored state of this place is not kept any more. It is made anew, once.',
-      'other-model': 'Reading the chat again: the states of this place are of another model.',
-      damaged: 'Reading the chat again: the stored state of this place was damaged. It is made anew, once.',
+      none: 'The chat is read again, once: the stored state of this place is not kept any more.',
+      'other-model': 'The chat is read again, once: the states of this place are of another model.',
+      damaged: 'The chat is read again, once: the stored state of this place was damaged.',
     },
     figures: 'Figures of this reply',
   },

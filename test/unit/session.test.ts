@@ -143,6 +143,24 @@ describe('reading', () => {
     expect([...backend.states.values()].at(-1)).toEqual([...FIRST_PROMPT, ...characters('Hello'), id(' world')])
   })
 
+  it('goes on from a state without its text when the conversation is brought along, and from no other', async () => {
+    backend.next = reply(FIRST_PROMPT.length, [id('Hello'), END])
+    const session = model.createSession()
+    await generate(session, chat(user('hi')))
+    const bytes = await session.serialize(false)
+    expect(Buffer.from(bytes).toString('utf8')).not.toContain('Hello')
+    const read = { messages: [user('hi'), assistant('Hello')], addGenerationPrompt: false }
+    const restored = await model.importSession(bytes, read)
+    const { events } = await generate(restored, chat(user('hi'), assistant('Hello'), user('who?')), { maxTokens: 1 })
+    expect(events[0]).toMatchObject({ kind: 'prefill', reusedTokens: FIRST_PROMPT.length + 1 })
+    const others = { ...read, messages: [user('ho'), assistant('Hello')] }
+    expect(await codeOf(model.importSession(bytes, others))).toBe('state-mismatch')
+    // Nobody says what it has read: it cannot be recognised.
+    const unknown = await model.importSession(bytes)
+    const again = await generate(unknown, chat(user('hi'), assistant('Hello'), user('who?')), { maxTokens: 1 })
+    expect(again.events[0]).toMatchObject({ kind: 'prefill', reusedTokens: 0 })
+  })
+
   it('keeps special tokens inside messages plain', async () => {
     const session = model.createSession()
     await generate(session, chat(user('<|end|>')), { maxTokens: 0 })

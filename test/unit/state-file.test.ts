@@ -5,7 +5,13 @@ import { loadModel } from '../../engine/engine.ts'
 import { EngineError } from '../../engine/errors.ts'
 import { createRandom, wholeBelow } from '../../engine/seeded-random.ts'
 import { hashModel } from '../../engine/state/identity.ts'
-import { readStateFile, type SessionSnapshot, writeStateFile } from '../../engine/state/state-file.ts'
+import {
+  markedPart,
+  readStateFile,
+  type SessionSnapshot,
+  type StoredSnapshot,
+  writeStateFile,
+} from '../../engine/state/state-file.ts'
 import { nodeEngineEnvironment } from '../../main/engine-process/engine-environment.ts'
 import { randomModel, SMALL_CONFIG } from '../conformance/random-model.ts'
 import { createScriptedBackend, scriptedModelFile } from '../conformance/scripted-backend.ts'
@@ -36,7 +42,7 @@ const snapshot: SessionSnapshot = {
 const write = (changes: Partial<SessionSnapshot> = {}): Uint8Array =>
   writeStateFile({ ...snapshot, ...changes }, 'random', identity, config, createSha256)
 
-const read = (bytes: Uint8Array): SessionSnapshot => readStateFile(bytes, identity, config, createSha256)
+const read = (bytes: Uint8Array): StoredSnapshot => readStateFile(bytes, identity, config, createSha256)
 
 function codeOf(callback: () => unknown): string {
   try {
@@ -66,13 +72,32 @@ function withHeader(change: (header: Record<string, unknown>) => void): Uint8Arr
 
 describe('state files', () => {
   it('give back what was written, bit for bit', () => {
-    expect(read(write())).toEqual(snapshot)
+    expect(read(write())).toEqual({ ...snapshot, textMark: null })
     const pending = { ...snapshot, logits: null, pendingTokens: [7], text: null, generator: null }
-    expect(read(write(pending))).toEqual(pending)
+    expect(read(write(pending))).toEqual({ ...pending, textMark: null })
     // At any place in a larger buffer.
     const padded = new Uint8Array(write().length + 3)
     padded.set(write(), 3)
-    expect(read(padded.subarray(3))).toEqual(snapshot)
+    expect(read(padded.subarray(3))).toEqual({ ...snapshot, textMark: null })
+  })
+
+  it('without their text hold its hash alone, and know it again when they see it', () => {
+    const file = writeStateFile(snapshot, 'random', identity, config, createSha256, false)
+    expect(Buffer.from(file).toString('utf8')).not.toContain('quoted')
+    const { text, textMark } = read(file)
+    expect(text).toBeNull()
+    expect(markedPart(`${snapshot.text} and more`, textMark!, createSha256)).toBe(snapshot.text)
+    expect(markedPart(snapshot.text!, textMark!, createSha256)).toBe(snapshot.text)
+    for (const other of ['', snapshot.text!.slice(0, -1), snapshot.text!.replace('q', 'Q')]) {
+      expect(markedPart(other, textMark!, createSha256)).toBeNull()
+    }
+    // A text and a mark, or a version that does not fit, is no file of ours.
+    const asFirst = Buffer.from(file)
+    asFirst.writeUInt32LE(1, 8)
+    expect(codeOf(() => read(reseal(asFirst)))).toBe('state-corrupt')
+    const asSecond = Buffer.from(write())
+    asSecond.writeUInt32LE(2, 8)
+    expect(codeOf(() => read(reseal(asSecond)))).toBe('state-corrupt')
   })
 
   it('do not grow with the number of tokens read', () => {
@@ -114,7 +139,7 @@ describe('state files', () => {
       ).toBe('state-mismatch')
     }
     const version = Buffer.from(write())
-    version.writeUInt32LE(2, 8)
+    version.writeUInt32LE(3, 8)
     expect(codeOf(() => read(reseal(version)))).toBe('state-mismatch')
   })
 

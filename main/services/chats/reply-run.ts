@@ -123,7 +123,10 @@ export class ReplyRun implements RunningReply {
     const path = chat.tree.pathTo(state.messageId)
     const target = state.hasText ? path : path.slice(0, -1)
     const ids = target.map(({ id }) => id)
-    const found = await context.sessions.open(chat.record.id, ids, connection)
+    const found = await context.sessions.open(chat.record.id, ids, connection, id => ({
+      messages: chat.tree.conversation(id),
+      addGenerationPrompt: chat.tree.node(id)?.role === 'user',
+    }))
     const { session, readUpTo } = found
     this.session = session
     this.start = startOf(found, target)

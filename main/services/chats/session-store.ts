@@ -2,6 +2,7 @@
  * Where a model stands: engine sessions that live, and snapshots of messages. Given the path to a message it finds the
  * state that has read most of it. Few sessions live at a time; the rest are snapshots.
  */
+import type { Conversation } from '../../../contract/engine/session.ts'
 import { toErrorData } from '../../../contract/errors.ts'
 import type { ChatStore, EngineConnection } from './ports.ts'
 
@@ -53,14 +54,19 @@ export class SessionStore {
    * A session that has read as much of `path` as any state has, marked busy. A snapshot that the engine refuses (another
    * model's, damaged) is deleted and the one before it is tried.
    */
-  async open(chatId: string, path: readonly string[], connection: EngineConnection): Promise<FoundSession> {
+  async open(
+    chatId: string,
+    path: readonly string[],
+    connection: EngineConnection,
+    conversationAt: (messageId: string) => Conversation,
+  ): Promise<FoundSession> {
     this.dropOthers(connection)
     let lack: SnapshotLack | null = null
     for (const messageId of path.toReversed()) {
       const live = this.idleAt(messageId)
       if (live !== null) return this.use(live, messageId, { kind: 'live' }, lack)
       const startedAtMs = this.nowMs()
-      const restored = await this.restore(chatId, messageId, connection)
+      const restored = await this.restore(chatId, messageId, connection, conversationAt)
       if (typeof restored === 'object') {
         return this.use(restored, messageId, { kind: 'snapshot', durationMs: this.nowMs() - startedAtMs }, lack)
       }
@@ -75,7 +81,7 @@ export class SessionStore {
   async keep(session: LiveSession): Promise<void> {
     const { sessionId, messageId, chatId } = session
     if (messageId === null) return
-    const state = await session.connection.client.call('session.export', { sessionId })
+    const state = await session.connection.client.call('session.export', { sessionId, withText: false })
     await this.store.putSnapshot(chatId, messageId, session.connection.modelKey, state)
   }
 
@@ -114,12 +120,14 @@ export class SessionStore {
     chatId: string,
     messageId: string,
     connection: EngineConnection,
+    conversationAt: (messageId: string) => Conversation,
   ): Promise<LiveSession | SnapshotLack> {
     const { modelKey } = connection
     const state = await this.store.getSnapshot(messageId, modelKey)
     if (state === null) return (await this.store.snapshotModels(messageId)).length > 0 ? 'other-model' : 'none'
     try {
-      return this.add(chatId, connection, await connection.client.call('session.import', { state }))
+      const conversation = conversationAt(messageId)
+      return this.add(chatId, connection, await connection.client.call('session.import', { state, conversation }))
     } catch (thrown) {
       const { code } = toErrorData(thrown)
       if (code !== 'state-mismatch' && code !== 'state-corrupt') throw thrown
