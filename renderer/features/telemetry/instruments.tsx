@@ -1,5 +1,6 @@
 /** The right region: the model in use, the speed of the reply in sight, the engine's memory. */
-import { useChats, useEngine } from '../../app/stores.ts'
+import { useStore } from 'zustand'
+import { useChats, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { replyOf } from '../../stores/chats.ts'
 import { IconButton } from '../../ui/icon-button.tsx'
@@ -11,6 +12,9 @@ import { Reading } from './reading.tsx'
 
 /** `onClose` is given while the region is a drawer. */
 export function Instruments({ onClose }: { onClose: (() => void) | null }) {
+  const { power } = useStores()
+  // What has nothing to tell does not stand first.
+  const isWithoutMeter = useStore(power.state, state => state.isWithoutSource)
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so the keyboard must reach it
     <aside className="instruments" data-drawer={onClose !== null} aria-label={strings.instruments.region} tabIndex={0}>
@@ -23,9 +27,10 @@ export function Instruments({ onClose }: { onClose: (() => void) | null }) {
           autoFocus
         />
       )}
-      <PowerInstrument />
+      {isWithoutMeter ? null : <PowerInstrument />}
       <Speed />
       <MemoryGauge />
+      {isWithoutMeter ? <PowerInstrument /> : null}
       <Model />
       <Branches />
     </aside>
