@@ -53,6 +53,7 @@ export function Header({ isOpen, onToggle, onShowShortcuts }: HeaderProps) {
       {place === null ? <PowerGauge onOpen={() => (isOpen.instruments ? undefined : onToggle('instruments'))} /> : null}
       <ModelName />
       <IconButton
+        className="header-theme"
         icon={THEME_ICON[theme]}
         label={words.theme[theme]}
         onClick={() => preferences.setState({ theme: nextTheme(theme) })}

@@ -14,6 +14,7 @@ import '../features/settings/settings.css'
 import '../features/telemetry/telemetry.css'
 import './media.css'
 import { createRoot } from 'react-dom/client'
+import { type Language, languageOf, speakLanguage } from '../language/language.ts'
 import { createFrameSchedule } from '../stores/frame.ts'
 import type { Memo, Preferences } from '../stores/preferences.ts'
 import { followAddress, followTitle } from './address.ts'
@@ -40,6 +41,7 @@ const stores = createStores({
   windowMemo: memoOf(() => sessionStorage),
 })
 
+const languageNow = () => languageOf(stores.preferences.getState().language, navigator.languages)
 const showLook = ({ theme, textSizePercent, reduceMotion }: Preferences) => {
   const { dataset, style } = document.documentElement
   if (theme === 'system') delete dataset.theme
@@ -49,7 +51,7 @@ const showLook = ({ theme, textSizePercent, reduceMotion }: Preferences) => {
   dataset.motion = reduceMotion ? 'reduced' : 'full'
 }
 showLook(stores.preferences.getState())
-stores.preferences.subscribe(showLook)
+speakLanguage(languageNow())
 
 followAddress(stores.chats, stores.navigation, window)
 followTitle(stores.chats, stores.connection, title => {
@@ -66,10 +68,26 @@ window.addEventListener('focus', () => {
 window.addEventListener('online', () => stores.connection.retryNow())
 window.addEventListener('pagehide', () => stores.chats.dispose())
 
-createRoot(document.getElementById('root')!).render(
-  <CrashBoundary>
-    <StoresContext value={stores}>
-      <App />
-    </StoresContext>
-  </CrashBoundary>,
-)
+const root = createRoot(document.getElementById('root')!)
+let spoken: Language | null = null
+/** Another language draws everything anew: whatever stands in stores stays. */
+const draw = () => {
+  const language = languageNow()
+  if (language === spoken) return
+  spoken = language
+  speakLanguage(language)
+  document.documentElement.lang = language
+  root.render(
+    <CrashBoundary key={language}>
+      <StoresContext value={stores}>
+        <App />
+      </StoresContext>
+    </CrashBoundary>,
+  )
+}
+draw()
+stores.preferences.subscribe(preferences => {
+  showLook(preferences)
+  draw()
+})
+window.addEventListener('languagechange', draw)

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'react'
 import { IconButton } from '../ui/icon-button.tsx'
-import { SHORTCUTS } from './shortcuts.ts'
+import { shortcutRows } from './shortcuts.ts'
 import { strings } from './strings.ts'
 
 /** The overview of keys: a native dialog, so that focus stays inside and comes back. */
@@ -25,7 +25,7 @@ export function ShortcutsDialog({ open, onClose }: { open: boolean; onClose(): v
           <IconButton icon="close" label={strings.shortcuts.close} onClick={onClose} />
         </header>
         <dl className="shortcut-list">
-          {SHORTCUTS.map(({ keys, label }) => (
+          {shortcutRows().map(({ keys, label }) => (
             <div key={label}>
               <dt>{label}</dt>
               <dd>

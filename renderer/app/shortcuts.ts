@@ -12,7 +12,7 @@ const isMac = /Mac|iPhone|iPad/.test(navigator.platform)
 const MOD = isMac ? '⌘' : 'Ctrl'
 
 /** What the overview shows; the first combination of a row is the usual one. */
-export const SHORTCUTS: readonly { keys: readonly string[]; label: string }[] = [
+export const shortcutRows = (): readonly { keys: readonly string[]; label: string }[] => [
   { keys: ['Enter'], label: strings.shortcuts.send },
   { keys: ['Shift', 'Enter'], label: strings.shortcuts.newLine },
   { keys: ['Esc'], label: strings.shortcuts.stop },

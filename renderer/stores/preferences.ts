@@ -14,6 +14,7 @@ const textSizePercent = v.pipe(v.number(), v.minValue(MIN_TEXT_SIZE_PERCENT), v.
 
 /** What one version does not know or cannot read costs that setting alone. */
 const preferencesSchema = v.object({
+  language: v.fallback(v.picklist(['system', 'en', 'de']), 'system'),
   theme: v.fallback(v.picklist(['system', 'light', 'dark']), 'system'),
   textSizePercent: v.fallback(textSizePercent, 100),
   /** Nothing moves, whatever the system asks for. */

@@ -3,10 +3,17 @@
 export const DASH = '–'
 
 const NO_BREAK_SPACE = '\u00a0'
-const grouped = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
-const fixed = [0, 1, 2].map(
-  digits => new Intl.NumberFormat('en', { minimumFractionDigits: digits, maximumFractionDigits: digits }),
-)
+let grouped: Intl.NumberFormat
+let fixed: readonly Intl.NumberFormat[]
+
+/** Figures are written as this language writes them. */
+export function setNumberLocale(locale: string): void {
+  grouped = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 })
+  fixed = [0, 1, 2].map(
+    digits => new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }),
+  )
+}
+setNumberLocale('en')
 
 type Measured = number | null | undefined
 const missing = (value: Measured): value is null | undefined =>

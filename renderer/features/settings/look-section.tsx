@@ -9,10 +9,26 @@ const STEP_PERCENT = 10
 
 export function LookSection() {
   const { preferences } = useStores()
-  const { theme, textSizePercent, reduceMotion } = usePreferences(state => state)
+  const { language, theme, textSizePercent, reduceMotion } = usePreferences(state => state)
   const words = strings.settings.look
   return (
     <>
+      <Setting
+        name={words.language}
+        note={words.languageNote}
+        control={({ labelId }) => (
+          <Segments
+            value={language}
+            labelId={labelId}
+            choices={[
+              { value: 'system', label: words.languages.system },
+              { value: 'en', label: words.languages.en },
+              { value: 'de', label: words.languages.de },
+            ]}
+            onChange={value => preferences.setState({ language: value })}
+          />
+        )}
+      />
       <Setting
         name={words.theme}
         control={({ labelId }) => (
