@@ -5,7 +5,7 @@
 import type { Backend, BackendInfo, LoadOptions, RunnerCapabilities, RunnerMemory } from './backends/backend.ts'
 import { CancelWatch } from './cancel-watch.ts'
 import { DecodeQueue } from './decode-queue.ts'
-import type { Clock, CreateSha256, YieldToEventLoop } from './engine-environment.ts'
+import type { CancelSignal, Clock, CreateSha256, YieldToEventLoop } from './engine-environment.ts'
 import { EngineError } from './errors.ts'
 import { type EvaluateOptions, type Evaluation, evaluateTokens } from './evaluate.ts'
 import type { GgufModel } from './formats/gguf.ts'
@@ -13,6 +13,7 @@ import { checkNumericDomain } from './formats/numeric-magnitudes.ts'
 import { bytesPerState } from './model/config.ts'
 import { checkStateDomain, type NumericEnvelope } from './model/numeric-domain.ts'
 import { type ModelEventListener, ModelEvents } from './model-events.ts'
+import { type ContinuationScore, scoreContinuations } from './score.ts'
 import { type LoadedRunner, type NextBackend, Sequences } from './sequences.ts'
 import { RecurrentSession, type Session, type SessionContext } from './session.ts'
 import { type Conversation, conversationText } from './session-input.ts'
@@ -46,6 +47,12 @@ export interface LoadedModel {
   importSession(bytes: Uint8Array, conversation?: Conversation): Promise<Session>
   /** Next-token loss of exactly these tokens in an empty sequence. Throws `invalid-argument`, `cancelled`. */
   evaluate(tokens: readonly number[], options?: EvaluateOptions): Promise<Evaluation>
+  /** Of each continuation after the context, which is read once. Throws `invalid-argument`, `cancelled`. */
+  score(
+    context: readonly number[],
+    continuations: readonly (readonly number[])[],
+    options?: { signal?: CancelSignal },
+  ): Promise<ContinuationScore[]>
   memory(): ModelMemory
   /**
    * Loads the model on another backend and takes all sessions there, between two runner calls of a reply in progress.
@@ -106,7 +113,7 @@ class Model implements LoadedModel {
   private readonly events = new ModelEvents()
   private readonly watch = new CancelWatch()
   private readonly sessions = new Set<RecurrentSession>()
-  private readonly evaluations = new Set<Promise<Evaluation>>()
+  private readonly evaluations = new Set<Promise<unknown>>()
   private readonly context: SessionContext
   private identity: Promise<ModelIdentity> | null = null
   private isDisposed = false
@@ -178,20 +185,17 @@ class Model implements LoadedModel {
   }
 
   async evaluate(tokens: readonly number[], options: EvaluateOptions = {}): Promise<Evaluation> {
-    if (this.isDisposed) throw notLoaded()
-    const isDisposed = (): boolean => this.isDisposed
-    const signal = {
-      get aborted() {
-        return isDisposed() || (options.signal?.aborted ?? false)
-      },
-    }
-    const evaluation = evaluateTokens(tokens, { ...options, signal }, this.context)
-    this.evaluations.add(evaluation)
-    try {
-      return await evaluation
-    } finally {
-      this.evaluations.delete(evaluation)
-    }
+    return this.untilDisposed(options.signal, signal => evaluateTokens(tokens, { ...options, signal }, this.context))
+  }
+
+  async score(
+    context: readonly number[],
+    continuations: readonly (readonly number[])[],
+    options: { signal?: CancelSignal } = {},
+  ): Promise<ContinuationScore[]> {
+    return this.untilDisposed(options.signal, signal =>
+      scoreContinuations(context, continuations, { signal }, this.context),
+    )
   }
 
   memory(): ModelMemory {
@@ -230,6 +234,26 @@ class Model implements LoadedModel {
     this.watch.look()
     await Promise.allSettled([...sessions.map(session => session.idle()), ...this.evaluations, this.turns.idle()])
     await this.sequences.dispose()
+  }
+
+  /** Work without a session, that `dispose` stops and waits for. */
+  private async untilDisposed<T>(
+    given: CancelSignal | undefined,
+    work: (signal: CancelSignal) => Promise<T>,
+  ): Promise<T> {
+    if (this.isDisposed) throw notLoaded()
+    const isDisposed = (): boolean => this.isDisposed
+    const evaluation = work({
+      get aborted() {
+        return isDisposed() || (given?.aborted ?? false)
+      },
+    })
+    this.evaluations.add(evaluation)
+    try {
+      return await evaluation
+    } finally {
+      this.evaluations.delete(evaluation)
+    }
   }
 
   /** Computed once, when first needed; a failed read is tried again. */

@@ -255,7 +255,9 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
           }
         },
         convert: async (_params, emit) => emit({ kind: 'done', outputBytes: 0 }),
-        evaluate: async (_params, emit) => emit({ kind: 'done', tokens: 0, lossNats: null, perplexity: null }),
+        evaluate: async (_params, emit) =>
+          emit({ kind: 'done', tokens: 0, lossNats: null, perplexity: null, bitsPerByte: null }),
+        score: async () => {},
         selftest: async (_params, emit) => emit({ kind: 'done', passed: true }),
         bench: async (_params, emit) =>
           emit({

@@ -37,8 +37,28 @@ export const workPart = {
           /** Mean over the predicted tokens (T - 1), in nats. */
           lossNats: v.nullable(v.number()),
           perplexity: v.nullable(v.number()),
+          /** Of a whole text in UTF-8; null for ids, and where the text's first token is not foretold. */
+          bitsPerByte: v.nullable(v.number()),
         }),
       ]),
+    },
+    /**
+     * How likely each continuation is after its context, both as text; an event for each item, in order. Texts become tokens as
+     * in lm-evaluation-harness.
+     */
+    score: {
+      params: v.object({
+        items: v.array(v.object({ context: v.string(), continuations: v.array(v.string()) })),
+        /** true: contexts begin with the model's first token, where it has one. */
+        beginWithFirstToken: v.optional(v.boolean(), false),
+      }),
+      event: v.object({
+        kind: v.literal('scored'),
+        /** Of `items`. */
+        index: count,
+        contextTokens: count,
+        scores: v.array(v.object({ tokens: count, logProbability: v.number() })),
+      }),
     },
     /** A backend's single operations and greedy text, held against the reference. Ends with 'done', passed or not. */
     selftest: {

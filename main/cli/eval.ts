@@ -1,6 +1,7 @@
 /**
  * `tern eval`: next-token loss of a text or of token ids, all logits for comparisons with other implementations, and
- * with --prompts (eval-prompts.ts) how many prompts are answered as their rules ask.
+ * with --prompts (eval-prompts.ts) how many prompts are answered as their rules ask, with --task (eval-tasks.ts) zero-shot
+ * tasks.
  */
 import type { Command } from 'commander'
 import type { EngineApi } from '../../contract/engine-api.ts'
@@ -8,13 +9,16 @@ import { TernError } from '../../contract/errors.ts'
 import type { StreamParams } from '../../contract/rpc.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
 import { evaluatePrompts } from './eval-prompts.ts'
+import { evaluateTasks } from './eval-tasks.ts'
 import { absolutePath, MAX_TEXT_BYTES, readInputFile, readPipedStdin } from './input-files.ts'
 import { follow, loadModel, modelPath } from './model.ts'
 import {
   addModelOptions,
   addSamplingOptions,
   asksForSampling,
+  collect,
   type ModelOptions,
+  positiveCount,
   type SamplingOptions,
   somePath,
 } from './options.ts'
@@ -25,6 +29,9 @@ interface EvalOptions extends ModelOptions, SamplingOptions {
   text?: string
   ids?: string
   prompts?: string
+  task?: string[]
+  limit?: number
+  bos?: true
   show?: true
   page?: string
   saveLogits?: string
@@ -43,12 +50,17 @@ pass. It is greedy, with at most 320 tokens a reply, until a sampling option is 
 of chats. Several conversations run at a time. With --json, stdout gets {passed, total, categories, generatedTokens,
 evaluateMs, sampling, model, backend, answers: [{category, turns, replies, brokenRule, seed}]}.
 
+--task NAME=FILE asks one of the six zero-shot tasks of the MatMul-free paper (arc_easy, arc_challenge, hellaswag, openbookqa,
+piqa, winogrande) from a file of the hub (Parquet) or JSON lines, with the prompts and metrics of lm-evaluation-harness 0.4; it
+may be given several times. docs/evaluation.md says how, and what acc and acc_norm are.
+
 Examples:
   tern eval --text held-out.txt
   tern eval mmfreelm-370m.gguf --ids ids.json --save-logits logits.safetensors --backend reference
   tern eval --text held-out.txt --json | jq .lossNats
   tern eval --prompts models/eval100.json --show
   tern eval --prompts models/eval100.json --seed 1 --temperature 0.7
+  tern eval mmfreelm-370m.gguf --task piqa=validation.parquet --task arc_easy=test.jsonl --json
 `
 
 export function defineEval(
@@ -63,13 +75,16 @@ export function defineEval(
     .option('--text <file>', 'UTF-8 text; "-" reads stdin', somePath)
     .option('--ids <file>', 'token ids as JSON; "-" reads stdin', somePath)
     .option('--prompts <file>', 'prompts with rules as JSON: count the replies that pass', somePath)
+    .option('--task <name=file>', 'a zero-shot task and its file; can be given several times', collect(somePath))
+    .option('--limit <items>', 'with --task: only the first items of each file', positiveCount)
+    .option('--bos', "with --task: begin contexts with the model's first token (the harness does not)")
     .option('--show', 'with --prompts: show the conversations that failed')
     .option('--page <file>', 'with --prompts: write all conversations to a Markdown page', somePath)
     .option('--save-logits <file>', 'write all logits to a safetensors file', somePath)
     .option('-f, --force', 'with --page and --save-logits: replace an existing file')
     .option(
       '--json',
-      'one JSON object on stdout: {tokens, lossNats, perplexity, evaluateMs, model, backend, logitsPath}',
+      'one JSON object on stdout: {tokens, lossNats, perplexity, bitsPerByte, evaluateMs, model, backend, logitsPath}',
     )
   addSamplingOptions(addModelOptions(command))
     .addHelpText('after', EXAMPLES)
@@ -90,6 +105,7 @@ export async function evaluate(
   if (options.prompts !== undefined) {
     return evaluatePrompts({ ...modelOptions, prompts: options.prompts }, context)
   }
+  if (options.task !== undefined) return evaluateTasks({ ...modelOptions, task: options.task }, context)
   const source = (options.text ?? options.ids)!
   const inputs = [modelPath(given), ...(source === '-' ? [] : [absolutePath(source)])]
   const logitsPath = options.saveLogits === undefined ? undefined : await outputPath(options.saveLogits, inputs)
@@ -102,14 +118,22 @@ export async function evaluate(
   try {
     const loaded = await loadModel(engine.client, modelOptions, context)
     const startedAtMs = performance.now()
-    let result = { tokens: 0, lossNats: null as number | null, perplexity: null as number | null }
+    let result = {
+      tokens: 0,
+      lossNats: null as number | null,
+      perplexity: null as number | null,
+      bitsPerByte: null as number | null,
+    }
     await follow(
       engine.client,
       'evaluate',
       { input, ...saveLogits },
       event => {
         if (event.kind === 'progress') progress.update(event.tokensDone / Math.max(1, event.tokensTotal))
-        else result = { tokens: event.tokens, lossNats: event.lossNats, perplexity: event.perplexity }
+        else {
+          const { tokens, lossNats, perplexity, bitsPerByte } = event
+          result = { tokens, lossNats, perplexity, bitsPerByte }
+        }
       },
       context,
     )
@@ -130,6 +154,7 @@ export async function evaluate(
           ['tokens', result.tokens.toLocaleString('en-US')],
           ['loss', result.lossNats === null ? '–' : `${result.lossNats.toFixed(4)} nats a token`],
           ['perplexity', formatNumber(result.perplexity)],
+          ...(result.bitsPerByte === null ? [] : [['bits a byte', result.bitsPerByte.toFixed(4)] as const]),
           [
             'time',
             `${formatMs(evaluateMs)}, ${formatRate((result.tokens * 1000) / evaluateMs)} (${loaded.backend.name})`,
@@ -146,15 +171,18 @@ export async function evaluate(
 }
 
 function checkOptions(options: EvalOptions): void {
-  const { text, ids, prompts, show, page, saveLogits, greedy, maxTokens, stop } = options
-  if ([text, ids, prompts].filter(file => file !== undefined).length !== 1) {
-    throw new UsageError('Give one of --text FILE, --ids FILE.json and --prompts FILE.json.')
+  const { text, ids, prompts, task, limit, bos, show, page, saveLogits, greedy, maxTokens, stop } = options
+  if ([text, ids, prompts, task].filter(file => file !== undefined).length !== 1) {
+    throw new UsageError('Give one of --text FILE, --ids FILE.json, --prompts FILE.json and --task NAME=FILE.')
+  }
+  if (task === undefined && (limit !== undefined || bos !== undefined)) {
+    throw new UsageError('--limit and --bos go with --task.')
   }
   const isForPrompts = [show, page, greedy, maxTokens, stop].some(option => option !== undefined)
   if (prompts === undefined && (isForPrompts || asksForSampling(options))) {
     throw new UsageError('Sampling options, --show and --page go with --prompts.')
   }
-  if (prompts !== undefined && saveLogits !== undefined)
+  if ((prompts !== undefined || task !== undefined) && saveLogits !== undefined)
     throw new UsageError('--save-logits goes with --text or --ids.')
 }
 

@@ -48,7 +48,7 @@ const count = number(0, Number.MAX_SAFE_INTEGER, { integer: true })
 export const positiveCount = number(1, Number.MAX_SAFE_INTEGER, { integer: true })
 
 /** The option may be repeated, up to `maxCount` times. */
-const collect =
+export const collect =
   <T>(read: (text: string) => T, maxCount = Number.POSITIVE_INFINITY) =>
   (text: string, previous: T[] = []): T[] => {
     if (previous.length >= maxCount) throw new InvalidArgumentError(`Expected at most ${maxCount} of them.`)

@@ -7,8 +7,10 @@ import type { AbortSignalLike, Handlers } from '../../contract/rpc.ts'
 import type { LoadedModel } from '../../engine/engine.ts'
 import type { ByteSink } from '../../engine/engine-environment.ts'
 import { EngineError } from '../../engine/errors.ts'
+import type { Evaluation } from '../../engine/evaluate.ts'
 import { convertCheckpoint } from '../../engine/formats/convert.ts'
 import { writeSafetensorsHeader } from '../../engine/formats/safetensors.ts'
+import { encodePairs } from '../../engine/score.ts'
 import { sessionBusy } from '../../engine/session.ts'
 import { runBench } from './bench-service.ts'
 import { defaultCacheDirectory } from './conversion-cache.ts'
@@ -63,6 +65,7 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
       generate: generateIn(slot),
       convert,
       evaluate: evaluateIn(slot),
+      score: scoreIn(slot),
       selftest: ({ path, ...request }, emit, { signal }) => runSelfTest(path, request, cacheDirectory, emit, signal),
       bench: (params, emit, { signal }) => runBench(params, cacheDirectory, emit, signal),
     },
@@ -117,10 +120,24 @@ const evaluateIn =
       await sink?.finish()
       const { lossNats } = evaluation
       const perplexity = lossNats === null ? null : Math.exp(lossNats)
-      emit({ kind: 'done', tokens: evaluation.tokens, lossNats, perplexity })
+      const bitsPerByte = input.kind === 'text' ? bitsPerByteOf(model, input.text, evaluation) : null
+      emit({ kind: 'done', tokens: evaluation.tokens, lossNats, perplexity, bitsPerByte })
     } catch (error) {
       await sink?.abort()
       throw error
+    }
+  }
+
+const scoreIn =
+  (slot: ModelSlot): StreamHandlers['score'] =>
+  async ({ items, beginWithFirstToken }, emit, { signal }) => {
+    const { model } = slot.loaded()
+    const tokenizer = tokenizerOf(model)
+    const firstToken = beginWithFirstToken ? model.file.config.bosTokenId : null
+    for (const [index, item] of items.entries()) {
+      const { context, continuations } = encodePairs(tokenizer, item.context, item.continuations, firstToken)
+      const scores = await model.score(context, continuations, { signal })
+      emit({ kind: 'scored', index, contextTokens: context.length, scores })
     }
   }
 
@@ -139,6 +156,13 @@ async function evaluate(
     onProgress,
     onLogits: logits => sink.write(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength)),
   })
+}
+
+/** Only where a first token stands before the text, so that all of it is foretold. */
+function bitsPerByteOf(model: LoadedModel, text: string, { tokens, lossNats }: Evaluation): number | null {
+  const bytes = Buffer.byteLength(text)
+  if (model.file.config.bosTokenId === null || lossNats === null || bytes === 0) return null
+  return (lossNats * (tokens - 1)) / Math.LN2 / bytes
 }
 
 /** A document begins with the model's first token, as in training. */

@@ -196,7 +196,9 @@ describe('with the model that ships', () => {
 
   it('evaluates a text, and saves logits of every token', async () => {
     const logitsPath = join(folder, 'logits.safetensors')
-    let done: { tokens: number; lossNats: number | null; perplexity: number | null } | undefined
+    let done:
+      | { tokens: number; lossNats: number | null; perplexity: number | null; bitsPerByte: number | null }
+      | undefined
     const input = { kind: 'text', text: 'The sun rises in the east.' } as const
     await client.subscribe('evaluate', { input, saveLogits: { path: logitsPath } }, event => {
       if (event.kind === 'done') done = event
@@ -205,9 +207,31 @@ describe('with the model that ships', () => {
     expect(done!.lossNats).toBeGreaterThan(0.5)
     expect(done!.lossNats).toBeLessThan(7)
     expect(done!.perplexity).toBeCloseTo(Math.exp(done!.lossNats!), 6)
+    expect(done!.bitsPerByte).toBeCloseTo((done!.lossNats! * (done!.tokens - 1)) / Math.log(2) / 26, 9)
     const bytes = readFileSync(logitsPath)
     const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE(0))).toString())
     expect(header.logits).toMatchObject({ dtype: 'F32', shape: [done!.tokens, 8192] })
+  })
+
+  it('scores continuations as the whole text has them', async () => {
+    const encode = (text: string) => client.call('tokenizer.encode', { text, parseSpecial: false })
+    const sumNats = async (tokens: number[]) => {
+      let sum = 0
+      await client.subscribe('evaluate', { input: { kind: 'tokens', tokens } }, event => {
+        if (event.kind === 'done') sum = (event.lossNats ?? 0) * (tokens.length - 1)
+      }).ended
+      return sum
+    }
+    const context = 'The sun rises in the'
+    const continuations = [' east.', ' middle of the kitchen.']
+    const scored: { tokens: number; logProbability: number }[] = []
+    await client.subscribe('score', { items: [{ context, continuations }] }, event => scored.push(...event.scores))
+      .ended
+    const before = await sumNats(await encode(context))
+    for (const [i, text] of continuations.entries()) {
+      expect(-scored[i].logProbability).toBeCloseTo((await sumNats(await encode(context + text))) - before, 4)
+    }
+    expect(scored[0].logProbability).toBeGreaterThan(scored[1].logProbability)
   })
 
   it('encodes', async () => {
