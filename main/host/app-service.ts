@@ -3,11 +3,15 @@
 import type { AppInfo } from '../../contract/app/app.ts'
 import { type AppApi, appApi } from '../../contract/app-api.ts'
 import { type Handlers, type Server, serve, type Transport } from '../../contract/rpc.ts'
+import { newId } from '../ids.ts'
+import { ChatFiles } from '../services/chat-files/chat-files.ts'
 import { Chats } from '../services/chats/chats.ts'
 import { createEngineMemoryWatch } from '../services/telemetry/engine-memory.ts'
 import { PowerMeter } from '../services/telemetry/power-meter.ts'
 import { findPowerSources } from '../services/telemetry/power-sources.ts'
+import { systemTime } from '../time.ts'
 import type { AppStorage } from './app-storage.ts'
+import { chatLibrary } from './chat-library.ts'
 import { powerMachine } from './power-machine.ts'
 import type { SpawnEngineProcess, SupervisorTiming } from './supervisor.ts'
 import { createSupervisor, type ModelRequest, type Supervisor } from './supervisor.ts'
@@ -62,6 +66,7 @@ interface Services {
 
 function createAppService({ info, supervisor, embeddedModel, chats, storage, meter }: Services): Handlers<AppApi> {
   const memory = createEngineMemoryWatch(supervisor)
+  const files = new ChatFiles(chatLibrary(chats, storage.chats), systemTime, newId)
   return {
     calls: {
       'app.info': () => info,
@@ -83,6 +88,12 @@ function createAppService({ info, supervisor, embeddedModel, chats, storage, met
       'chat.rename': ({ chatId, title }) => chats.rename(chatId, title),
       'chat.arrange': ({ chatId, ...order }) => chats.arrange(chatId, order),
       'chat.find': ({ text }) => chats.find(text),
+      'files.begin': () => files.begin(),
+      'files.add': ({ uploadId, piece }) => files.add(uploadId, piece),
+      'files.read': ({ uploadId }) => files.read(uploadId),
+      'files.export': ({ chatId, format }) => files.export(chatId, format),
+      'files.piece': ({ fileId, index }) => files.piece(fileId, index),
+      'files.import': ({ uploadId }) => files.import(uploadId),
       'chat.branch': ({ chatId, messageId }) => chats.branch(chatId, messageId),
       'chat.compare': ({ chatId, messageId, samplings }) => chats.compare(chatId, messageId, samplings),
       'chat.keep': ({ chatId, messageId }) => chats.keep(chatId, messageId),

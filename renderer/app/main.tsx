@@ -21,6 +21,7 @@ import { followAddress, followTitle } from './address.ts'
 import { App } from './app.tsx'
 import { CrashBoundary } from './crash-boundary.tsx'
 import { dial } from './dial.ts'
+import { saveFile } from './save-file.ts'
 import { createStores, StoresContext } from './stores.ts'
 
 /** Where storage is refused (private windows, policy), settings last as long as the window. */
@@ -36,6 +37,7 @@ function memoOf(storage: () => Storage): Memo {
 const stores = createStores({
   dial,
   schedule: createFrameSchedule(),
+  save: saveFile,
   visibility: document,
   settingsMemo: memoOf(() => localStorage),
   windowMemo: memoOf(() => sessionStorage),

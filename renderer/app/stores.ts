@@ -1,6 +1,7 @@
 /** All stores of a window, built on one connection, and how components reach them. */
 import { createContext, use } from 'react'
 import { useStore } from 'zustand'
+import { type ChatFilesStore, createChatFilesStore } from '../stores/chat-files.ts'
 import { type ChatsState, type ChatsStore, createChatsStore } from '../stores/chats.ts'
 import { type Connection, type ConnectionState, createConnection, type Dial } from '../stores/connection.ts'
 import { createEngineStore, type EngineState, type EngineStore } from '../stores/engine.ts'
@@ -16,6 +17,7 @@ export interface Stores {
   connection: Connection
   engine: EngineStore
   chats: ChatsStore
+  files: ChatFilesStore
   find: FindStore
   memory: MemoryStore
   navigation: NavigationStore
@@ -27,6 +29,8 @@ export interface Stores {
 export interface StoresHost {
   dial: Dial
   schedule: Schedule
+  /** Hands a file to the reader's system. */
+  save(pieces: Uint8Array[], fileName: string, mediaType: string): void
   /** Whether the window is in sight. */
   visibility: Visibility
   /** Outlives the window: settings. */
@@ -41,6 +45,7 @@ export function createStores(host: StoresHost): Stores {
     connection,
     engine: createEngineStore(connection.client),
     chats: createChatsStore(connection.client, host.schedule, host.windowMemo),
+    files: createChatFilesStore(connection.client, host.save),
     find: createFindStore(connection.client),
     memory: createMemoryStore(connection.client),
     navigation: createNavigationStore(),

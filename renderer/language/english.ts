@@ -61,6 +61,29 @@ export const english = {
       statesBudget: 'Most that stored states take',
       noStates: 'None',
     },
+    files: {
+      name: 'Chats as files',
+      note: 'All chats in one archive, which can be taken in again. From ChatGPT, Open WebUI, LM Studio and Jan too: choose the file that their export made.',
+      exportAll: 'Export all',
+      import: 'Import',
+      reading: (fileName: string) => `Reading ${fileName}`,
+      taking: 'Taking the chats in',
+      sources: {
+        tern: 'Tern',
+        chatgpt: 'ChatGPT',
+        'open-webui': 'Open WebUI',
+        'lm-studio': 'LM Studio',
+        jan: 'Jan',
+      },
+      found: (source: string, chats: number, messages: number) =>
+        `From ${source}: ${plural(chats, 'new chat', 'new chats')} with ${plural(messages, 'message', 'messages')}.`,
+      taken: (chats: number, messages: number) =>
+        `${plural(chats, 'chat', 'chats')} with ${plural(messages, 'message', 'messages')} taken in.`,
+      known: (chats: number) => `${plural(chats, 'chat is', 'chats are')} here already and stay as they are.`,
+      leftOut: (reason: string, count: number) => `Left out: ${number.format(count)} ${reason}.`,
+      take: (chats: number) => `Take in ${plural(chats, 'chat', 'chats')}`,
+      cancel: 'Cancel',
+    },
     about: {
       heading: 'About Tern',
       what: 'Runs MatMul-free language models on this computer, offline. Apache-2.0.',
@@ -205,6 +228,7 @@ export const english = {
     tagsHint: 'With commas between them.',
     save: 'Save',
     cancel: 'Cancel',
+    exports: { markdown: 'Save as Markdown', html: 'Save as a web page', json: 'Save with all branches (JSON)' },
     pinned: 'Pinned',
     archived: 'Archived',
   },

@@ -62,6 +62,29 @@ export const german: Words = {
       statesBudget: 'Was gespeicherte Zustände höchstens einnehmen',
       noStates: 'Keine',
     },
+    files: {
+      name: 'Chats als Dateien',
+      note: 'Alle Chats in einem Archiv, das wieder eingelesen werden kann. Auch von ChatGPT, Open WebUI, LM Studio und Jan: wählen Sie die Datei, die deren Export gemacht hat.',
+      exportAll: 'Alle ausgeben',
+      import: 'Einlesen',
+      reading: fileName => `${fileName} wird gelesen`,
+      taking: 'Die Chats werden übernommen',
+      sources: {
+        tern: 'Tern',
+        chatgpt: 'ChatGPT',
+        'open-webui': 'Open WebUI',
+        'lm-studio': 'LM Studio',
+        jan: 'Jan',
+      },
+      found: (source, chats, messages) =>
+        `Von ${source}: ${plural(chats, 'neuer Chat', 'neue Chats')} mit ${plural(messages, 'Nachricht', 'Nachrichten')}.`,
+      taken: (chats, messages) =>
+        `${plural(chats, 'Chat', 'Chats')} mit ${plural(messages, 'Nachricht', 'Nachrichten')} übernommen.`,
+      known: chats => `${plural(chats, 'Chat ist', 'Chats sind')} schon da und bleiben, wie sie sind.`,
+      leftOut: (reason, count) => `Ausgelassen: ${number.format(count)} ${reason}.`,
+      take: chats => `${plural(chats, 'Chat', 'Chats')} übernehmen`,
+      cancel: 'Abbrechen',
+    },
     about: {
       heading: 'Über Tern',
       what: 'Lässt MatMul-freie Sprachmodelle auf diesem Rechner laufen, ohne Netz. Apache-2.0.',
@@ -206,6 +229,11 @@ export const german: Words = {
     tagsHint: 'Mit Kommas dazwischen.',
     save: 'Speichern',
     cancel: 'Abbrechen',
+    exports: {
+      markdown: 'Als Markdown sichern',
+      html: 'Als Webseite sichern',
+      json: 'Mit allen Zweigen sichern (JSON)',
+    },
     pinned: 'Angeheftet',
     archived: 'Archiv',
   },

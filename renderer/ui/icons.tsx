@@ -29,6 +29,7 @@ const PATHS = {
   pin: 'M5.5 2.5h5M6.3 2.5v4L4 9.2h8L9.7 6.5v-4M8 9.2v4.3',
   folder: 'M2.5 12.5v-9h4l1.5 2h5.5v7z',
   archive: 'M2.5 3.5h11v3h-11zM3.5 6.5v6h9v-6M6.5 9h3',
+  save: 'M8 2.8v7.4M4.6 7.2 8 10.6l3.4-3.4M3 13.2h10',
   close: 'm4 4 8 8M12 4l-8 8',
   alert: 'M8 2.5a5.5 5.5 0 1 1 0 11 5.5 5.5 0 0 1 0-11ZM8 5.2v3.4M8 10.8h.01',
 } as const

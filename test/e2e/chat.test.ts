@@ -290,6 +290,56 @@ describe.skipIf(noChromiumReason !== null)(`a chat${noChromiumReason === null ? 
     await page.locator('.chats-fold', { hasText: 'About Tern' }).waitFor()
   })
 
+  it('gives all chats as an archive, and takes it in again without a double', async () => {
+    await page.getByRole('button', { name: 'Settings' }).click()
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Export all' }).click(),
+    ])
+    expect(download.suggestedFilename()).toMatch(/^tern-chats-\d{4}-\d\d-\d\d\.zip$/)
+    const path = await download.path()
+    const rows = page.locator('.chats-open')
+    const before = await rows.count()
+    await page.locator('.settings input[type="file"]').setInputFiles(path)
+    await page.getByText('From Tern: 0 new chats').waitFor()
+    await page.getByRole('button', { name: 'Cancel' }).click()
+    // One that is gone for this library comes back; here a chat from elsewhere is new.
+    const foreign = {
+      conversation_id: 'e2e',
+      title: 'From elsewhere',
+      create_time: 1_700_000_000,
+      current_node: 'b',
+      mapping: {
+        a: { parent: null, message: { author: { role: 'user' }, content: { parts: ['Where were you?'] } } },
+        b: { parent: 'a', message: { author: { role: 'assistant' }, content: { parts: ['Elsewhere.'] } } },
+      },
+    }
+    const file = {
+      name: 'conversations.json',
+      mimeType: 'application/json',
+      buffer: Buffer.from(JSON.stringify([foreign])),
+    }
+    await page.locator('.settings input[type="file"]').setInputFiles(file)
+    await page.getByText('From ChatGPT: 1 new chat with 2 messages.').waitFor()
+    await screenshot(page, 'real-import-light')
+    await page.getByRole('button', { name: 'Take in 1 chat' }).click()
+    await page.getByText('1 chat with 2 messages taken in.').waitFor()
+    expect(await rows.count()).toBe(before + 1)
+    await rows.filter({ hasText: 'From elsewhere' }).click()
+    await page.locator('.prose', { hasText: 'Elsewhere.' }).waitFor()
+    await page.locator('.chats-item', { hasText: 'From elsewhere' }).getByRole('button', { name: 'More' }).click()
+    const [markdown] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('menuitem', { name: 'Save as Markdown' }).click(),
+    ])
+    expect(markdown.suggestedFilename()).toBe('From elsewhere.md')
+    expect(readFileSync(await markdown.path(), 'utf8')).toContain('## You\n\nWhere were you?')
+    // As before, for what comes next.
+    await page.getByRole('button', { name: 'Delete “From elsewhere”' }).click()
+    await rows.filter({ hasText: 'Tell me a short story' }).click()
+    await page.locator('.question-text', { hasText: 'Tell me a short story' }).waitFor()
+  })
+
   it('has a page of settings, which hold over a reload', async () => {
     const words = (await prose().innerText()).trim()
     await page.getByRole('navigation', { name: 'Places' }).getByRole('button', { name: 'Settings' }).click()

@@ -1,6 +1,7 @@
 /** The contracts are written in parts: no name twice, none lost, and none that is call and stream at once. */
 import { describe, expect, it } from 'vitest'
 import { appPart } from '../../contract/app/app.ts'
+import { chatFilesPart } from '../../contract/app/chat-files.ts'
 import { chatsPart } from '../../contract/app/chats.ts'
 import { enginePart } from '../../contract/app/engine.ts'
 import { powerPart } from '../../contract/app/power.ts'
@@ -23,7 +24,7 @@ const namesTwice = (parts: Part[]): string[] => {
 }
 
 describe.each([
-  ['app', appApi, [appPart, enginePart, chatsPart, powerPart, statesPart]],
+  ['app', appApi, [appPart, enginePart, chatsPart, powerPart, statesPart, chatFilesPart]],
   ['engine', engineApi, [eventsPart, modelPart, sessionPart, workPart]],
 ])('the %s contract', (_, api, parts) => {
   it('has each name once', () => {

@@ -27,7 +27,7 @@ const argumentsFor = (path: string, n: number): unknown[] =>
 
 /** Names, units, and words that both languages have. */
 const ALIKE =
-  /^\.(app\.name|tab\.replying|branches\.folded|markdown\.code|engine\.code|power\.watts|power\.scopes\.board|settings\.look\.(languages|themes\.system)|chats\.region|empty\.examples|instruments\.(backend))/
+  /^\.(app\.name|tab\.replying|branches\.folded|markdown\.code|engine\.code|power\.watts|power\.scopes\.board|settings\.files\.sources|settings\.look\.(languages|themes\.system)|chats\.region|empty\.examples|instruments\.(backend))/
 
 it('German says everything in other words, but for names', () => {
   const [en, de] = [new Map(textsOf(english)), new Map(textsOf(german))]

@@ -196,6 +196,25 @@ export class Chats {
     this.open.closeUnused(chat)
   }
 
+  has(chatId: string): boolean {
+    return this.summaries.has(chatId)
+  }
+
+  /** A chat from elsewhere, with its own ids. All of it or nothing. */
+  async adopt(record: ChatRecord, messages: readonly MessageNode[]): Promise<void> {
+    const chat = { ...record, title: givenTitle(record.title) ?? titleOf(messages[0]?.content ?? '') }
+    await this.writes.add(async () => {
+      await this.store.addChat({ ...chat, activeLeafId: null })
+      try {
+        await this.store.addMessages(chat.id, messages, { activeLeafId: chat.activeLeafId })
+      } catch (thrown) {
+        await this.store.purge(chat.id)
+        throw thrown
+      }
+    })
+    this.summaries.set(chat, messages.length, false)
+  }
+
   find(text: string): Promise<Found> {
     return findChats(text, this.summaries.all(), this.store)
   }

@@ -31,6 +31,10 @@ export class Summaries {
     this.tell({ kind: 'changed', summary })
   }
 
+  has(chatId: string): boolean {
+    return this.byId.has(chatId)
+  }
+
   remove(chatId: string): void {
     if (this.byId.delete(chatId)) this.tell({ kind: 'removed', chatId })
   }

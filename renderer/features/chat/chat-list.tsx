@@ -10,7 +10,7 @@ import { shownTitle } from '../../ui/chat-title.ts'
 import { IconButton } from '../../ui/icon-button.tsx'
 import { Icon } from '../../ui/icons.tsx'
 import { Mark } from '../../ui/mark.tsx'
-import { Menu } from '../../ui/menu.tsx'
+import { Menu, type MenuItem } from '../../ui/menu.tsx'
 import { ChatSearch } from '../find/chat-search.tsx'
 import { type ListGroup, listGroups } from './list-groups.ts'
 import { OrderDialog } from './order-dialog.tsx'
@@ -123,8 +123,10 @@ function Group({ group, onPick }: { group: ListGroup; onPick(): void }) {
   )
 }
 
+const EXPORTS = ['markdown', 'html', 'json'] as const
+
 function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) {
-  const { chats } = useStores()
+  const { chats, files } = useStores()
   const isInChat = useNavigation(state => state.place === 'chat')
   const isCurrent = useChats(state => state.currentId === summary.id) && isInChat
   const lost = useConnection(state => state.phase !== 'open')
@@ -181,6 +183,15 @@ function Summary({ summary, onPick }: { summary: ChatSummary; onPick(): void }) 
             obstacle,
             onPick: () => void chats.arrange(summary.id, { isArchived: !summary.isArchived }),
           },
+          // What is nowhere kept is no file either.
+          ...(summary.isTemporary ? [] : EXPORTS).map(
+            (format): MenuItem => ({
+              icon: 'save',
+              label: strings.order.exports[format],
+              obstacle,
+              onPick: () => void files.export(summary.id, format),
+            }),
+          ),
         ]}
       />
       {isOrdering ? <OrderDialog summary={summary} onClose={() => setOrdering(false)} /> : null}

@@ -2,6 +2,7 @@
 import { useStorage } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { CopyButton } from '../../ui/copy.tsx'
+import { ChatFilesSetting } from './chat-files-setting.tsx'
 import { Setting } from './setting.tsx'
 import { StatesSetting } from './states-setting.tsx'
 
@@ -18,6 +19,7 @@ export function DataSection() {
       >
         {path === null ? null : <p className="setting-path">{path}</p>}
       </Setting>
+      <ChatFilesSetting />
       <StatesSetting />
     </>
   )
