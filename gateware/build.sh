@@ -9,7 +9,8 @@ case "$board" in
   ulx3s-85f) top=ulx3s_85f device=--85k package=CABGA381 speed=6 ;;
   *) echo "no such board: $board" >&2; exit 2 ;;
 esac
-mhz=${TERN_MHZ:-100}
+# The clock of the board's top level; more is asked of the tools than it takes.
+mhz=${TERN_MHZ:-110}
 run() { "$@"; }
 work=$out
 if ! command -v nextpnr-ecp5 >/dev/null; then

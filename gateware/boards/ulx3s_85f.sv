@@ -1,9 +1,9 @@
 // ULX3S with an ECP5-85F and 32 MB of SDR SDRAM: clock, serial line of the FT231X, pins of the memory.
 module ulx3s_85f #(
   // 25 MHz times FEEDBACK; the oscillator runs at that times OUTPUT, which has to lie in 400..800 MHz.
-  parameter int FEEDBACK = 4,
-  parameter int OUTPUT = 6,
-  parameter int BAUD_KHZ = 3000
+  parameter int FEEDBACK = 2,
+  parameter int OUTPUT = 12,
+  parameter int BAUD_KHZ = 2000
 ) (
   input  logic        clk_25mhz,
   input  logic        reset_button_n,

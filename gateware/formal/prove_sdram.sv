@@ -8,7 +8,7 @@ module prove_sdram (
   input logic [15:0] value_i,
   input logic [15:0] dq_i
 );
-  localparam int EVERY = 20, CAS = 3, T_RCD = 3, T_RP = 3, T_RAS = 6, T_RFC = 5, T_WR = 2;
+  localparam int EVERY = 30, CAS = 3, T_RCD = 3, T_RP = 3, T_RAS = 6, T_RFC = 5, T_WR = 2;
   logic rst = 1'b1;
   always_ff @(posedge clk_i) rst <= 1'b0;
   logic ready, valid, ras_n, cas_n, we_n, drive;

@@ -123,8 +123,17 @@ module tern_command #(
   assign argument_bytes = (PAYLOAD_BITS+1)'({arguments, 2'b00});
   assign words          = 14'((length_i - argument_bytes) >> 2);
 
-  logic is_known, is_length_right, is_embedding_right;
-  assign is_embedding_right = words == 14'(width_q);
+  // All of it stands still long before a frame is on offer, so it may come late.
+  logic is_known, is_length_right, is_embedding_right, is_known_q, is_length_right_q;
+  logic [1:0] arguments_q;
+  logic [13:0] words_q;
+  always_ff @(posedge clk_i) begin
+    arguments_q        <= arguments;
+    words_q            <= words;
+    is_embedding_right <= words_q == 14'(width_q);
+    is_known_q         <= is_known;
+    is_length_right_q  <= is_length_right;
+  end
   always_comb begin
     is_known = 1'b1;
     case (opcode_i)
@@ -146,11 +155,15 @@ module tern_command #(
   // Stretches: bytes of memory (even in words of four), words of state.
   logic [33:0] end_of_read, end_of_write;
   logic [16:0] end_of_save, end_of_load;
+  logic is_in_range_q;
   localparam logic [33:0] MEMORY_BYTES = 34'd2 << ADDRESS_BITS;
-  assign end_of_read  = 34'(first_q) + 34'(second_q);
-  assign end_of_write = 34'(first_q) + {18'b0, words, 2'b00};
-  assign end_of_save  = 17'(first_q[15:0]) + 17'(second_q[15:0]);
-  assign end_of_load  = 17'(first_q[15:0]) + 17'(words);
+  always_ff @(posedge clk_i) begin
+    end_of_read  <= 34'(first_q) + 34'(second_q);
+    end_of_write <= 34'(first_q) + {18'b0, words_q, 2'b00};
+    end_of_save  <= 17'(first_q[15:0]) + 17'(second_q[15:0]);
+    end_of_load  <= 17'(first_q[15:0]) + 17'(words_q);
+    is_in_range_q <= is_in_range;
+  end
   logic is_in_range, is_state_range;
   assign is_state_range = first_q[31:16] == '0 && second_q[31:16] == '0;
   always_comb begin
@@ -195,11 +208,13 @@ module tern_command #(
   assign word_o           = word_q;
   assign x_write_o        = state_q == STORE && (opcode_q == STEP || opcode_q == PREFILL);
   assign x_at_o           = {token_q, place_q[WIDTH_BITS-1:0]};
-  assign h_write_o        = state_q == STORE && opcode_q == STATE_LOAD || state_q == CLEAR;
-  assign h_at_o           = place_q[STATE_BITS-1:0];
-  // Beyond what a state can be it is clamped.
-  assign h_o = state_q == CLEAR ? '0 : $signed(word_q) > 32'sd134217727 ? 28'h7ffffff
-    : $signed(word_q) < -32'sd134217727 ? 28'h8000001 : word_q[27:0];
+  // A cycle late, on the way to many blocks. Beyond what a state can be it is clamped.
+  always_ff @(posedge clk_i) begin
+    h_write_o <= !rst_i && (state_q == STORE && opcode_q == STATE_LOAD || state_q == CLEAR);
+    h_at_o    <= place_q[STATE_BITS-1:0];
+    h_o <= state_q == CLEAR ? '0 : $signed(word_q) > 32'sd134217727 ? 28'h7ffffff
+      : $signed(word_q) < -32'sd134217727 ? 28'h8000001 : word_q[27:0];
+  end
   assign write_valid_o   = (state_q == STORE || state_q == STORE_HIGH) && opcode_q == MEM_WRITE;
   assign write_address_o = place_q[ADDRESS_BITS:1];
   assign write_value_o   = state_q == STORE ? word_q[15:0] : word_q[31:16];
@@ -222,9 +237,9 @@ module tern_command #(
         wait_q           <= '0;
         out_at_q         <= '0;
         place_q          <= '0;
-        arguments_left_q <= arguments;
+        arguments_left_q <= arguments_q;
         argument_q       <= '0;
-        words_left_q     <= words;
+        words_left_q     <= words_q;
         if (frame_valid_i) begin
           opcode_q         <= opcode_i;
           reply_opcode_o   <= opcode_i;
@@ -248,10 +263,10 @@ module tern_command #(
             has_last_q      <= 1'b1;
             last_sequence_q <= sequence_i;
             last_opcode_q   <= opcode_i;
-            if (!is_known) error_q <= BAD_OP;
-            else if (!is_length_right) error_q <= BAD_LEN;
+            if (!is_known_q) error_q <= BAD_OP;
+            else if (!is_length_right_q) error_q <= BAD_LEN;
             else if ((opcode_i == STEP || opcode_i == PREFILL) && !(is_committed_q && is_state_valid_q)) error_q <= NOT_LOADED;
-            else state_q <= arguments == '0 ? CHECK : ARGUMENTS;
+            else state_q <= arguments_q == '0 ? CHECK : ARGUMENTS;
           end
         end
       end
@@ -284,12 +299,15 @@ module tern_command #(
         end
       end
       CHECK: begin
+        // A cycle for the ends of stretches, and one for what follows from them.
+        wait_q        <= wait_q + 2'd1;
         after_bytes_q <= STORE;
-        state_q       <= REPLY;
-        if (!is_in_range) begin
+        state_q       <= wait_q != 2'd2 ? CHECK : REPLY;
+        if (wait_q == 2'd2) wait_q <= '0;
+        if (wait_q == 2'd2 && !is_in_range_q) begin
           error_q <= RANGE;
           state_q <= FAIL;
-        end else begin
+        end else if (wait_q == 2'd2) begin
           case (opcode_q)
             PING: begin
               words_left_q <= 14'((length_i + (PAYLOAD_BITS+1)'(3)) >> 2);

@@ -102,7 +102,7 @@ module tern_core #(
   logic [31:0] x_new, x, v_new, v;
   logic [TOKEN_BITS+AT_BITS-1:0] v_write_at;
   logic [TOKEN_BITS+GATE_BITS-1:0] g_write_at;
-  logic [23:0] g;
+  logic [23:0] g, g_new;
   logic [STATE_BITS-1:0] h_write_at, h_read_at;
   logic [27:0] h_new, h;
   logic [AT_BITS-1:0] w_write_at, k_at;
@@ -117,7 +117,7 @@ module tern_core #(
     .clk_i, .write_i(v_write), .write_at_i(v_write_at), .value_i(v_new), .read_at_i({token, k_at}), .value_o(v)
   );
   tern_ram #(.BITS(24), .DEPTH(TOKENS * GATES)) u_g (
-    .clk_i, .write_i(g_write), .write_at_i(g_write_at), .value_i(result[23:0]), .read_at_i({token, gate_at}), .value_o(g)
+    .clk_i, .write_i(g_write), .write_at_i(g_write_at), .value_i(g_new), .read_at_i({token, gate_at}), .value_o(g)
   );
   tern_ram #(.BITS(28), .DEPTH(STATES)) u_h (
     .clk_i, .write_i(h_write), .write_at_i(h_write_at), .value_i(h_new), .read_at_i(h_read_at), .value_o(h)
@@ -146,19 +146,23 @@ module tern_core #(
   logic [16:0] root;
   logic [5:0] root_shift;
   logic [4:0] v_shift;
-  logic [28*BATCH-1:0] sites_q;
-  logic [44*BATCH-1:0] sums_of_g_q;
-  logic [50:0] cm;
+  logic [27:0] sites_q[BATCH];
+  logic [43:0] sums_of_g_q[BATCH];
+  logic [43:0] sum_of_g_q, sum_of_g;
+  logic [50:0] sum_65_q, sum_67_q, cm;
   always_comb begin
     case (epsilon_mode)
-      // 67 times the sum of squares of g.
-      2'd1: cm = 51'(sum_of_g_q) + (51'(sum_of_g_q) << 1) + (51'(sum_of_g_q) << 6);
+      2'd1: cm = sum_67_q;
       2'd2: cm = 51'(epsilon);
       default: cm = '0;
     endcase
   end
-  logic [43:0] sum_of_g_q, sum_of_g;
-  always_ff @(posedge clk_i) sum_of_g_q <= sums_of_g_q[44*token+:44];
+  // 67 times the sum of squares of g, long before it is needed.
+  always_ff @(posedge clk_i) begin
+    sum_of_g_q <= sums_of_g_q[token];
+    sum_65_q   <= 51'(sum_of_g_q) + (51'(sum_of_g_q) << 6);
+    sum_67_q   <= sum_65_q + (51'(sum_of_g_q) << 1);
+  end
   tern_site_op #(.INPUTS(INPUTS)) u_site (
     .clk_i, .rst_i, .start_i(site_start), .is_idle_o(site_idle), .width_i(width), .is_constant_w1_i(is_constant_w1),
     .epsilon_i(cm), .epsilon_power_i(epsilon_power), .at_o(site_at), .v_i(source), .w1_i(w[15:0]), .mantissa_o(root),
@@ -170,10 +174,8 @@ module tern_core #(
   logic [8*LANES-1:0] q;
   logic [15:0] mantissa;
   logic [5:0] shift;
-  logic [16*BATCH-1:0] mantissas_q;
-  logic [6*BATCH-1:0] shifts_q;
   logic [27:0] site_of_token;
-  assign site_of_token = sites_q[28*token+:28];
+  always_ff @(posedge clk_i) site_of_token <= sites_q[token];
   tern_inputs_op #(.LANES(LANES), .INPUTS(INPUTS)) u_inputs (
     .clk_i, .rst_i, .start_i(inputs_start), .is_idle_o(inputs_idle), .width_i(width), .padded_i(padded),
     .factor_i(factor), .factor_power_i(factor_power), .root_i(site_of_token[27:11]),
@@ -188,12 +190,8 @@ module tern_core #(
     site_was_idle_q    <= site_idle;
     inputs_were_idle_q <= inputs_idle;
     state_was_idle_q   <= state_idle;
-    if (site_idle && !site_was_idle_q) sites_q[28*token+:28] <= {root, root_shift, v_shift};
-    if (inputs_idle && !inputs_were_idle_q) begin
-      mantissas_q[16*token+:16] <= mantissa;
-      shifts_q[6*token+:6]      <= shift;
-    end
-    if (state_idle && !state_was_idle_q) sums_of_g_q[44*token+:44] <= sum_of_g;
+    if (site_idle && !site_was_idle_q) sites_q[token] <= {root, root_shift, v_shift};
+    if (state_idle && !state_was_idle_q) sums_of_g_q[token] <= sum_of_g;
   end
 
   logic rows_write, is_row_clamped;
@@ -202,8 +200,8 @@ module tern_core #(
   logic signed [31:0] result;
   tern_rows_op #(.LANES(LANES), .BATCH(BATCH), .INPUTS(INPUTS)) u_rows (
     .clk_i, .rst_i, .start_i(rows_start), .is_idle_o(rows_idle), .rows_i(rows), .beats_i(beats), .last_token_i,
-    .is_base3_i(is_base3), .is_residual_i(is_to_residual), .mantissas_i(mantissas_q), .shifts_i(shifts_q),
-    .q_write_i(q_write), .q_token_i(token), .q_beat_i(q_beat), .q_i(q), .word_valid_i(word_valid),
+    .is_base3_i(is_base3), .is_residual_i(is_to_residual), 
+    .scale_write_i(inputs_idle && !inputs_were_idle_q), .mantissa_i(mantissa), .shift_i(shift), .q_write_i(q_write), .q_token_i(token), .q_beat_i(q_beat), .q_i(q), .word_valid_i(word_valid),
     .word_ready_o(rows_ready), .word_i(word), .residual_token_o(residual_token), .residual_row_o(residual_row),
     .residual_i(x), .write_o(rows_write), .write_token_o(rows_token), .write_row_o(rows_at), .value_o(result),
     .is_clamped_o(is_row_clamped)
@@ -212,10 +210,12 @@ module tern_core #(
   logic state_write, is_v_clamped, glu_write, is_z_clamped;
   logic [GATE_BITS-1:0] state_gate_at, glu_gate_at;
   logic [27:0] state_h;
+  logic [STATE_BITS-1:0] state_h_at, state_h_write_at;
   logic [31:0] state_v, z;
   logic [AT_BITS-1:0] glu_write_at;
-  tern_state_op #(.WIDTH(WIDTH), .GATES(GATES)) u_state (
+  tern_state_op #(.WIDTH(WIDTH), .GATES(GATES), .STATES(STATES)) u_state (
     .clk_i, .rst_i, .start_i(state_start), .is_idle_o(state_idle), .width_i(width[WIDTH_BITS:0]),
+    .state_at_i(state_at[STATE_BITS-1:0]), .h_at_o(state_h_at), .h_write_at_o(state_h_write_at),
     .gate_at_o(state_gate_at), .gate_i(g), .at_o(state_op_at), .lower_bound_i(w[15:0]), .h_i(h), .write_o(state_write),
     .write_at_o(state_write_at), .h_o(state_h), .v_o(state_v), .is_v_clamped_o(is_v_clamped), .sum_of_g_o(sum_of_g)
   );
@@ -233,14 +233,18 @@ module tern_core #(
   // The lowest number has no negative: it is clamped as everything is.
   assign x_new      = !sequencer_idle ? result : x_i == 32'h80000000 ? 32'h80000001 : x_i;
   assign x_o        = x;
-  assign g_write    = rows_write && !is_to_residual;
-  assign g_write_at = {rows_token, rows_at[GATE_BITS-1:0] + gates_at[GATE_BITS-1:0]};
-  assign v_write    = state_write || glu_write;
-  assign v_write_at = {token, state_write ? AT_BITS'(state_write_at) : glu_write_at};
-  assign v_new      = state_write ? state_v : z;
-  assign h_read_at  = sequencer_idle ? h_at_i : state_at[STATE_BITS-1:0] + STATE_BITS'(state_op_at);
+  // A cycle late, which nobody sees: the next op begins later.
+  always_ff @(posedge clk_i) begin
+    g_write    <= rows_write && !is_to_residual;
+    g_write_at <= {rows_token, rows_at[GATE_BITS-1:0] + gates_at[GATE_BITS-1:0]};
+    g_new      <= result[23:0];
+    v_write    <= state_write || glu_write;
+    v_write_at <= {token, state_write ? AT_BITS'(state_write_at) : glu_write_at};
+    v_new      <= state_write ? state_v : z;
+  end
+  assign h_read_at  = sequencer_idle ? h_at_i : state_h_at;
   assign h_write    = sequencer_idle ? h_write_i : state_write;
-  assign h_write_at = sequencer_idle ? h_at_i : state_at[STATE_BITS-1:0] + STATE_BITS'(state_write_at);
+  assign h_write_at = sequencer_idle ? h_at_i : state_h_write_at;
   assign h_new      = sequencer_idle ? h_i : state_h;
   assign h_o        = h;
 

@@ -127,14 +127,21 @@ module tern_device #(
   );
 
   // Writes come from the host alone, while nothing else runs.
-  logic request_ready;
+  logic request_ready, chip_valid, chip_ready, chip_write;
+  logic [ADDRESS_BITS-1:0] chip_word;
+  logic [15:0] chip_value;
+  tern_skid #(.BITS(ADDRESS_BITS + 17)) u_skid (
+    .clk_i, .rst_i, .in_valid_i(write_valid || read_valid), .in_ready_o(request_ready),
+    .value_i({write_valid, write_valid ? write_address : read_address, write_value}), .out_valid_o(chip_valid),
+    .out_ready_i(chip_ready), .value_o({chip_write, chip_word, chip_value})
+  );
   assign write_ready = write_valid && request_ready;
   assign read_ready  = request_ready;
   tern_sdram #(
     .ROW_BITS(ROW_BITS), .COLUMN_BITS(COLUMN_BITS), .REFRESH_EVERY(REFRESH_EVERY), .POWER_UP(POWER_UP)
   ) u_sdram (
-    .clk_i, .rst_i, .request_valid_i(write_valid || read_valid), .request_ready_o(request_ready),
-    .is_write_i(write_valid), .address_i(write_valid ? write_address : read_address), .value_i(write_value),
+    .clk_i, .rst_i, .request_valid_i(chip_valid), .request_ready_o(chip_ready), .is_write_i(chip_write),
+    .address_i(chip_word), .value_i(chip_value),
     .value_valid_o(value_valid), .value_o(value), .ras_no, .cas_no, .we_no, .bank_o, .chip_address_o, .dq_i, .dq_o,
     .dq_drive_o
   );

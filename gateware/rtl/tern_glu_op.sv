@@ -23,10 +23,11 @@ module tern_glu_op #(
   logic is_up_q;
   logic [1:0] phase_1q, phase_2q;
   logic [AT_BITS:0] at_q, seen_q;
+  logic [GATE_BITS-1:0] up_at_q;
   logic [23:0] gate_q;
   logic element_valid, unused_ready, is_clamped;
   assign is_idle_o = state_q == IDLE;
-  assign gate_at_o = is_up_q ? GATE_BITS'(at_q) + GATE_BITS'(width_i) : GATE_BITS'(at_q);
+  assign gate_at_o = is_up_q ? up_at_q : GATE_BITS'(at_q);
   tern_glu_element u_element (
     .clk_i, .rst_i, .in_valid_i(phase_2q == 2'd2), .in_ready_o(unused_ready), .gate_i(gate_q), .up_i(gate_i),
     .out_valid_o(element_valid), .out_ready_i(1'b1), .z_o, .is_clamped_o(is_clamped)
@@ -43,6 +44,7 @@ module tern_glu_op #(
     case (state_q)
       IDLE: begin
         at_q    <= '0;
+        up_at_q <= GATE_BITS'(width_i);
         seen_q  <= '0;
         is_up_q <= 1'b0;
         if (start_i) state_q <= RUN;
@@ -50,7 +52,8 @@ module tern_glu_op #(
       RUN: begin
         is_up_q <= !is_up_q;
         if (is_up_q) begin
-          at_q <= at_q + (AT_BITS+1)'(1);
+          at_q    <= at_q + (AT_BITS+1)'(1);
+          up_at_q <= up_at_q + GATE_BITS'(1);
           if (at_q + (AT_BITS+1)'(1) == width_i) state_q <= LAST;
         end
       end

@@ -88,9 +88,14 @@ module tern_inputs_op #(
   assign cut_of_carry = cut + {2'b0, mantissa[16]};
   logic signed [10:0] wanted_q;
   logic [16:0] wanted_mantissa_q;
-  // The largest product's shift is p_shift_q - 16.
-  assign shift = 11'sd26 - 11'($signed({1'b0, cut_of_carry})) - 11'(factor_power_i) - 11'($signed({1'b0, p_shift_q}))
-    - 11'($signed({1'b0, root_shift_i[5:1]})) + 11'($signed({1'b0, v_shift_i}));
+  // The largest product's shift is p_shift_q - 16. All but the cut stands still during the second pass.
+  logic signed [10:0] known_1q, known_2q, known_3q;
+  always_ff @(posedge clk_i) begin
+    known_1q <= 11'sd26 - 11'(factor_power_i);
+    known_2q <= 11'($signed({1'b0, v_shift_i})) - 11'($signed({1'b0, root_shift_i[5:1]})) - 11'($signed({1'b0, p_shift_q}));
+    known_3q <= known_1q + known_2q;
+  end
+  assign shift = known_3q - 11'($signed({1'b0, cut_of_carry}));
 
   assign q_write_o = element_valid && state_q == QUANTISE && (seen_q & (AT_BITS+1)'(LANES - 1)) == (AT_BITS+1)'(LANES - 1);
   assign q_beat_o  = seen_q[AT_BITS-1:AT_BITS-BEAT_BITS];

@@ -17,9 +17,10 @@ module tern_rows_op #(
   input  logic [TOKEN_BITS-1:0] last_token_i,
   input  logic                  is_base3_i,
   input  logic                  is_residual_i,
-  // Of every token, the first lowest.
-  input  logic [16*BATCH-1:0]   mantissas_i,
-  input  logic [6*BATCH-1:0]    shifts_i,
+  // The scale of the token whose inputs were written.
+  input  logic                  scale_write_i,
+  input  logic [15:0]           mantissa_i,
+  input  logic [5:0]            shift_i,
   input  logic                  q_write_i,
   input  logic [TOKEN_BITS-1:0] q_token_i,
   input  logic [BEAT_BITS-1:0]  q_beat_i,
@@ -57,13 +58,15 @@ module tern_rows_op #(
     .out_token_o(residual_token_o), .out_row_o(residual_row_o), .out_sum_o(sum)
   );
 
+  logic [21:0] scales_q[BATCH];
+  logic [21:0] scale_q;
   logic [1:0] valid_q;
   logic [20:0] sum_1q, sum_2q;
   logic [TOKEN_BITS-1:0] token_1q, token_2q;
   logic [ROW_BITS-1:0] row_1q, row_2q;
   tern_requantise_element #(.TAG_BITS(TOKEN_BITS + ROW_BITS)) u_requantise (
     .clk_i, .rst_i, .in_valid_i(valid_q[1]), .in_ready_o(unused_ready), .sum_i(sum_2q),
-    .mantissa_i(mantissas_i[16*token_2q+:16]), .shift_i(shifts_i[6*token_2q+:6]), .is_residual_i, .residual_i,
+    .mantissa_i(scale_q[21:6]), .shift_i(scale_q[5:0]), .is_residual_i, .residual_i,
     .tag_i({token_2q, row_2q}), .out_valid_o(result_valid), .out_ready_i(1'b1), .value_o, .is_clamped_o(is_clamped),
     .tag_o({write_token_o, write_row_o})
   );
@@ -71,6 +74,8 @@ module tern_rows_op #(
   assign is_clamped_o = write_o && is_clamped;
 
   always_ff @(posedge clk_i) begin
+    if (scale_write_i) scales_q[q_token_i] <= {mantissa_i, shift_i};
+    scale_q  <= scales_q[token_1q];
     sum_1q   <= sum;
     sum_2q   <= sum_1q;
     token_1q <= residual_token_o;

@@ -105,14 +105,15 @@ module tern_sequencer #(
   // Groups of 64 inputs; words of the matrix.
   logic [9:0] groups_q;
   logic [25:0] all_groups_q;
-  logic [29:0] code_words_q, vector_words_q;
+  logic [29:0] code_words_q, vector_words_q, twelve_q, thirteen_q;
+  logic [1:0] steps_q;
   logic [32:0] vector_end_q, codes_end_q;
   assign padded_o = (AT_BITS+1)'({groups_q, 6'b0});
   assign beats_o  = (BEAT_BITS+1)'({groups_q, 6'b0} >> $clog2(LANES));
 
   // What an op reads and writes lies inside the buffers and the memory.
   localparam logic [32:0] MEMORY = 33'(1) << ADDRESS_BITS;
-  logic is_op, has_vector, has_codes, fits_input, fits_output, fits_memory;
+  logic fits_q, is_op, has_vector, has_codes, fits_input, fits_output, fits_memory;
   assign is_op       = op >= OP_NORM && op <= OP_GLU;
   assign has_codes   = op == OP_LINEAR;
   assign has_vector  = op == OP_LINEAR || op == OP_STATE || op == OP_NORM && !is_constant_w1_o;
@@ -189,23 +190,26 @@ module tern_sequencer #(
       MEASURE: begin
         groups_q <= 10'((17'(width) + 17'd63) >> 6);
         token_o  <= '0;
+        steps_q  <= 2'd3;
         state_q  <= MEASURE_2;
-        started_q <= 1'b1;
       end
       MEASURE_2: begin
-        // Two steps: the product, then what follows from it.
+        // The product, and step by step what follows from it: 8 or 6.5 words a group.
+        steps_q        <= steps_q - 2'd1;
         all_groups_q   <= 26'(rows) * 26'(groups_q);
-        code_words_q   <= is_base3_o ? 30'((31'(all_groups_q) * 31'd13 + 31'd1) >> 1) : {1'b0, all_groups_q, 3'b000};
+        twelve_q       <= {1'b0, all_groups_q, 3'b000} + {2'b00, all_groups_q, 2'b00};
+        thirteen_q     <= twelve_q + 30'(all_groups_q) + 30'd1;
+        code_words_q   <= is_base3_o ? {1'b0, thirteen_q[29:1]} : {1'b0, all_groups_q, 3'b000};
         vector_words_q <= is_double_o ? {13'b0, width, 1'b0} : {14'b0, width};
-        if (!started_q) state_q <= CHECK;
-        started_q <= 1'b0;
+        if (steps_q == 2'd0) state_q <= CHECK;
       end
       CHECK: begin
         vector_end_q <= 33'(vector_at) + 33'(vector_words_q);
         codes_end_q  <= 33'(codes_at) + 33'(code_words_q);
         started_q    <= 1'b1;
+        fits_q       <= is_op && width != '0 && fits_input && fits_output;
         if (started_q) begin
-          if (!is_op || width == '0 || !fits_input || !fits_output || !fits_memory) begin
+          if (!fits_q || !fits_memory) begin
             is_refused_o <= 1'b1;
             state_q      <= ENDS;
           end else if (is_check_q) state_q <= NEXT;
@@ -257,5 +261,5 @@ module tern_sequencer #(
   logic unused;
   assign unused = &{1'b0, flags[15:13], rows[15:14], vector_at[31:ADDRESS_BITS], codes_at[31:ADDRESS_BITS],
     state_at[31:16], vector_words_q[29:ADDRESS_BITS+1], code_words_q[29:ADDRESS_BITS+1], fields_q[16*9+8+:8],
-    fields_q[16*14+:32]};
+    fields_q[16*14+:32], thirteen_q[0]};
 endmodule

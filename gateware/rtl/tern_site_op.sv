@@ -32,11 +32,6 @@ module tern_site_op #(
 
   logic [31:0] magnitude_q, ors_q;
   logic magnitude_valid_q;
-  logic [5:0] highest;
-  always_comb begin
-    highest = '0;
-    for (int bit_at = 0; bit_at < 32; bit_at++) if (ors_q[bit_at]) highest = 6'(bit_at);
-  end
 
   logic term_valid, unused_ready;
   logic [34:0] square;
@@ -77,11 +72,18 @@ module tern_site_op #(
         sum_q  <= '0;
         if (start_i) state_q <= HIGHEST;
       end
-      HIGHEST: if (at_q == width_i && issued_q == '0 && !magnitude_valid_q) state_q <= SHIFT;
+      HIGHEST: begin
+        v_shift_o <= 5'd31;
+        if (at_q == width_i && issued_q == '0 && !magnitude_valid_q) state_q <= SHIFT;
+      end
       SHIFT: begin
-        v_shift_o <= highest[4:0];
-        at_q      <= '0;
-        state_q   <= SQUARES;
+        // The highest bit's place, one a cycle.
+        at_q <= '0;
+        if (ors_q[31] || v_shift_o == '0) state_q <= SQUARES;
+        else begin
+          ors_q     <= ors_q << 1;
+          v_shift_o <= v_shift_o - 5'd1;
+        end
       end
       SQUARES: begin
         if (term_valid) begin
@@ -125,5 +127,5 @@ module tern_site_op #(
     end
   end
   logic unused;
-  assign unused = &{1'b0, unused_ready, root_ready, highest[5]};
+  assign unused = &{1'b0, unused_ready, root_ready};
 endmodule

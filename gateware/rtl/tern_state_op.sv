@@ -2,14 +2,20 @@
 module tern_state_op #(
   parameter int WIDTH = 1024,
   parameter int GATES = 8192,
+  parameter int STATES = 16384,
   localparam int AT_BITS = $clog2(WIDTH),
-  localparam int GATE_BITS = $clog2(GATES)
+  localparam int GATE_BITS = $clog2(GATES),
+  localparam int STATE_BITS = $clog2(STATES)
 ) (
   input  logic                 clk_i,
   input  logic                 rst_i,
   input  logic                 start_i,
   output logic                 is_idle_o,
   input  logic [AT_BITS:0]     width_i,
+  // Where the layer's states begin.
+  input  logic [STATE_BITS-1:0] state_at_i,
+  output logic [STATE_BITS-1:0] h_at_o,
+  output logic [STATE_BITS-1:0] h_write_at_o,
   // Values arrive two cycles after their place. i, f and g lie one after the other, `width` each.
   output logic [GATE_BITS-1:0] gate_at_o,
   input  logic signed [23:0]   gate_i,
@@ -53,6 +59,7 @@ module tern_state_op #(
     if (phase_2q == 2'd2) f_q <= gate_i;
     if (element_valid) begin
       seen_q     <= seen_q + (AT_BITS+1)'(1);
+      h_write_at_o <= h_write_at_o + STATE_BITS'(1);
       sum_of_g_o <= sum_of_g_o + 44'(g_square);
     end
     case (state_q)
@@ -61,6 +68,8 @@ module tern_state_op #(
         seen_q    <= '0;
         gate_at_q <= '0;
         phase_q   <= 2'd1;
+        h_at_o       <= state_at_i;
+        h_write_at_o <= state_at_i;
         if (start_i) begin
           state_q    <= RUN;
           sum_of_g_o <= '0;
@@ -73,6 +82,7 @@ module tern_state_op #(
         end else begin
           phase_q   <= 2'd1;
           at_q      <= at_q + (AT_BITS+1)'(1);
+          h_at_o    <= h_at_o + STATE_BITS'(1);
           gate_at_q <= GATE_BITS'(at_q) + GATE_BITS'(1);
           if (at_q + (AT_BITS+1)'(1) == width_i) state_q <= LAST;
         end

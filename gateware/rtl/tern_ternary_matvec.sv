@@ -84,7 +84,7 @@ module tern_ternary_matvec #(
 
   // Terms, and the adder tree over them: level n has LANES / 2^n partial sums of 8 + n bits, held as 16 bits each.
   logic [16*LANES*2-1:16] tree_q;
-  logic [8*(LEVELS+1)-1:0] negatives_q;
+  logic [8*LANES*2-1:8] negatives_q;
   generate
     for (genvar lane = 0; lane < LANES; lane++) begin : g_lane
       logic [7:0] q, term;
@@ -99,18 +99,16 @@ module tern_ternary_matvec #(
     end
   endgenerate
 
-  logic [7:0] negatives;
-  always_comb begin
-    negatives = '0;
-    for (int lane = 0; lane < LANES; lane++) negatives += {7'b0, codes_2q[2*lane] & codes_2q[2*lane+1]};
-  end
-  // The count goes beside the tree.
+  // Negated inputs, counted by a tree of the same shape.
   generate
-    for (genvar level = 0; level <= LEVELS; level++) begin : g_negatives
-      if (level == 0) begin : g_first
-        always_ff @(posedge clk_i) if (en) negatives_q[7:0] <= negatives;
-      end else begin : g_next
-        always_ff @(posedge clk_i) if (en) negatives_q[8*level+:8] <= negatives_q[8*(level-1)+:8];
+    for (genvar lane = 0; lane < LANES; lane++) begin : g_negative
+      always_ff @(posedge clk_i) begin
+        if (en) negatives_q[8*(LANES+lane)+:8] <= {7'b0, codes_2q[2*lane] & codes_2q[2*lane+1]};
+      end
+    end
+    for (genvar node = 1; node < LANES; node++) begin : g_count
+      always_ff @(posedge clk_i) begin
+        if (en) negatives_q[8*node+:8] <= negatives_q[8*(2*node)+:8] + negatives_q[8*(2*node+1)+:8];
       end
     end
   endgenerate
@@ -131,7 +129,7 @@ module tern_ternary_matvec #(
   logic [20:0] sums_q[BATCH];
   logic [20:0] partial, sum;
   logic is_used;
-  assign partial = {{5{tree_q[31]}}, tree_q[31:16]} + {13'b0, negatives_q[8*LEVELS+:8]};
+  assign partial = {{5{tree_q[31]}}, tree_q[31:16]} + {13'b0, negatives_q[15:8]};
   assign sum     = is_first ? partial : sums_q[token] + partial;
   assign is_used = valid_q[STAGES-2];
   always_ff @(posedge clk_i) begin

@@ -50,8 +50,8 @@ module tern_unpack #(
   assign out_valid_o = fill_q >= FILL_BITS'(LANES);
   assign codes_o     = held_q[2*LANES-1:0];
   assign emits       = out_valid_o && out_ready_i;
-  // There is room for a word once no whole beat is left.
-  assign take_word   = word_valid_q && (!out_valid_o || emits && fill_after < FILL_BITS'(LANES));
+  // A word of ten codes has room beside a whole beat that waits, so that beats used twice do not hold memory up.
+  assign take_word   = word_valid_q && fill_after <= FILL_BITS'(LANES);
   assign fill_after  = emits ? fill_q - FILL_BITS'(LANES) : fill_q;
   assign after_out   = emits ? held_q >> (2 * LANES) : held_q;
   assign inserted    = (2*HELD)'(word_codes_q) << {fill_after, 1'b0};

@@ -114,9 +114,14 @@ function multiply(random: Random, aBits: number, bBits: number): Bench {
 /** The golden model's numbers end at 2^51: wider ones by whole numbers of any size. */
 function roundShifts(random: Random, inputBits: number, shiftBits: number, outputBits: number): Bench {
   const most = 2n ** BigInt(outputBits - 1) - 1n
-  const cases = times(CASES, () => {
-    const value = BigInt(signed(random, Math.min(inputBits, 51))) << BigInt(Math.max(inputBits - 51, 0))
-    const shift = wholeBelow(random, 2 ** shiftBits)
+  // What is just allowed and just not.
+  const edges = [most - 1n, most, most + 1n].filter(value => value < 1n << BigInt(inputBits - 1)).flatMap(v => [v, -v])
+  const others = times(
+    CASES,
+    () => BigInt(signed(random, Math.min(inputBits, 51))) << BigInt(Math.max(inputBits - 51, 0)),
+  )
+  const cases = [...edges, ...others].map((value, at) => {
+    const shift = at < edges.length ? 0 : wholeBelow(random, 2 ** shiftBits)
     const exact = shift === 0 ? value : (value + (1n << BigInt(shift - 1))) >> BigInt(shift)
     const clamped = exact > most ? most : exact < -most ? -most : exact
     return {
@@ -165,7 +170,9 @@ function rootBench(random: Random): Bench {
 
 function siluBench(random: Random): Bench {
   const edges = [0, 1, -1, 63, 64, -64, -65, 65_535, 65_536, -65_535, -65_536]
-  const cases = [...edges, ...times(CASES * 4, () => signed(random, 24))].map(x => ({
+  // A place in every segment of the table.
+  const segments = Array.from({ length: 1024 }, (_, j) => (64 * j + wholeBelow(random, 64)) * (random() < 0.5 ? -1 : 1))
+  const cases = [...edges, ...segments, ...times(CASES, () => signed(random, 24))].map(x => ({
     given: [[24, x]] as Field[],
     expected: [
       [17, sigmoid(x)],

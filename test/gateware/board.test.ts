@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { SDR_SDRAM, stepCycles } from '../../engine/backends/fpga/cycle-model.ts'
 import { readFixedWeights } from '../../engine/backends/fpga/fixed-point/weights.ts'
 import type { Packing } from '../../engine/backends/fpga/program.ts'
 import { createRandom } from '../../engine/seeded-random.ts'
@@ -204,5 +205,18 @@ describe.skipIf(!hasCommand('verilator'))('a simulated board', { timeout: TIMEOU
       expect(device).toEqual(golden)
     }
     expect(await tested.deviceState()).toEqual(tested.state)
+
+    const timing = { lanes: BOARD.LANES, ...SDR_SDRAM }
+    const simulated = await tested.counters()
+    const computed = stepCycles(tested.program.ops, timing)
+    expect(computed.words).toBe(simulated.words)
+    expect(Math.abs(computed.total / simulated.total - 1)).toBeLessThan(0.01)
+    // Memory gives a word in nearly every cycle.
+    expect(simulated.words / simulated.total).toBeGreaterThan(0.85)
+    // Two tokens on one fetch: now the lanes are as busy as memory.
+    const two = await tested.prefill([residual(random, 768), residual(random, 768)])
+    expect(two.device).toEqual(two.golden)
+    const { total } = await tested.counters()
+    expect(Math.abs(stepCycles(tested.program.ops, timing, 2).total / total - 1)).toBeLessThan(0.01)
   })
 })

@@ -15,14 +15,13 @@ export const hasCommand = (name: string): boolean =>
   spawnSync(name, ['--version'], { stdio: 'ignore' }).error === undefined
 
 const sourcesOf = (folder: string): string[] =>
-  readdirSync(join(GATEWARE, folder))
+  readdirSync(folder)
     .filter(name => name.endsWith('.sv'))
     .sort()
-    .map(name => join(GATEWARE, folder, name))
+    .map(name => join(folder, name))
 
-/** All modules of the device. */
-export const rtlSources = (): string[] => sourcesOf('rtl')
-export const benchSources = (): string[] => sourcesOf('bench')
+/** All modules of the device; `gateware` may be a copy with faults in it. */
+export const rtlSources = (gateware = GATEWARE): string[] => sourcesOf(join(gateware, 'rtl'))
 
 /** Standard output of a command that has to succeed. */
 export function outputOf(command: string, args: readonly string[], folder?: string): string {

@@ -9,7 +9,7 @@ import type { FixedBlock, FixedLinear, FixedWeights } from './fixed-point/weight
 export type Packing = 'two-bit' | 'base-3'
 
 /** What the sequencer does for one descriptor; sizes in elements. */
-type DeviceOp =
+export type DeviceOp =
   | { readonly kind: 'norm'; readonly width: number; readonly hasWeight: boolean }
   | {
       readonly kind: 'linear'
