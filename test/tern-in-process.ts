@@ -12,7 +12,7 @@ export interface Ended {
   stderr: string
 }
 
-interface Options extends Pick<MainOptions, 'connectEngine'> {
+interface Options extends Pick<MainOptions, 'connectEngine' | 'powerMachine'> {
   /** null: a pipe that nobody writes to. */
   stdin?: string | null
   /** stdout and stderr are terminals; stdin is a pipe. */
@@ -20,7 +20,7 @@ interface Options extends Pick<MainOptions, 'connectEngine'> {
 }
 
 export async function ternInProcess(args: readonly string[], options: Options = {}): Promise<Ended> {
-  const { stdin = '', isTerminal = false, connectEngine } = options
+  const { stdin = '', isTerminal = false, connectEngine, powerMachine } = options
   const printed = { stdout: '', stderr: '' }
   const output = (name: keyof typeof printed) => {
     const stream = new PassThrough({ encoding: 'utf8' }).on('data', text => {
@@ -35,6 +35,7 @@ export async function ternInProcess(args: readonly string[], options: Options = 
     terminal,
     endProcess() {},
     ...(connectEngine === undefined ? {} : { connectEngine }),
+    ...(powerMachine === undefined ? {} : { powerMachine }),
   })
   return { code, ...printed }
 }

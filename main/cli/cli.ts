@@ -6,6 +6,8 @@
 import { Command, CommanderError } from 'commander'
 import { TernError } from '../../contract/errors.ts'
 import packageJson from '../../package.json' with { type: 'json' }
+import { powerMachine } from '../host/power-machine.ts'
+import type { PowerMachine } from '../services/telemetry/ports.ts'
 import { bench, defineBench } from './bench.ts'
 import { chat, defineChat } from './chat.ts'
 import { type CommandContext, type ConnectedEngine, UsageError } from './command-context.ts'
@@ -18,6 +20,7 @@ import { defineRun, run } from './run.ts'
 import { defineSelfTest, selfTest } from './selftest.ts'
 import { defineServe, serve } from './serve.ts'
 import { printable, type Terminal, warn } from './terminal.ts'
+import { defineWatch, watch } from './watch.ts'
 
 const EXAMPLES = `
 Examples:
@@ -45,6 +48,8 @@ export interface MainOptions {
   endProcess?(): void
   /** Sees to compiled kernels: quick when they are there. */
   compileKernels?(): Promise<void>
+  /** This machine by default. */
+  powerMachine?: PowerMachine
   /** The engine in this process by default. */
   connectEngine?(): Promise<ConnectedEngine>
 }
@@ -56,6 +61,7 @@ export async function main(argv: readonly string[], options: MainOptions = {}): 
   const context: CommandContext = {
     terminal,
     interrupts,
+    powerMachine: options.powerMachine ?? powerMachine,
     wantsJson: false,
     prepareBackend: backend => (backend === 'reference' ? Promise.resolve() : kernelsCompiled(options.compileKernels)),
     async connectEngine(backend) {
@@ -116,6 +122,7 @@ function createProgram(context: CommandContext, setExitCode: (code: number) => v
   defineBench(program, withContext(bench))
   defineServe(program, withContext(serve))
   defineSelfTest(program, withContext(selfTest))
+  defineWatch(program, withContext(watch))
   return program
 }
 

@@ -2,6 +2,7 @@
 import type { EngineApi } from '../../contract/engine-api.ts'
 import type { Client } from '../../contract/rpc.ts'
 import type { BackendChoice } from '../../contract/words/backend.ts'
+import type { PowerMachine } from '../services/telemetry/ports.ts'
 import type { Interrupts } from './interrupts.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -14,6 +15,8 @@ export interface ConnectedEngine {
 export interface CommandContext {
   readonly terminal: Terminal
   readonly interrupts: Interrupts
+  /** Where the power that is drawn is read. */
+  readonly powerMachine: PowerMachine
   /** The command wants JSON: errors go to stdout as JSON too. */
   wantsJson: boolean
   /** Sees to the compiled kernels of a backend. Throws `backend-unavailable`. */

@@ -5,10 +5,13 @@ import type { EngineApi } from '../../contract/engine-api.ts'
 import { TernError } from '../../contract/errors.ts'
 import type { Client } from '../../contract/rpc.ts'
 import type { BackendInfo } from '../../contract/words/backend.ts'
+import type { ReplyEnergy } from '../../contract/words/energy.ts'
 import type { EngineMemory } from '../../contract/words/memory.ts'
 import type { LoadedModel } from '../../contract/words/model.ts'
 import type { Sampling } from '../../contract/words/sampling.ts'
 import { generateReply, type Reply } from '../generation/generate.ts'
+import { PowerMeter } from '../services/telemetry/power-meter.ts'
+import { findPowerSources } from '../services/telemetry/power-sources.ts'
 import { type CommandContext, UsageError } from './command-context.ts'
 import { seeded } from './conversation.ts'
 import { MAX_STATE_BYTES, readInputFile, readPipedStdin } from './input-files.ts'
@@ -24,7 +27,7 @@ import {
   somePath,
 } from './options.ts'
 import { openOutput, outputPath } from './output-files.ts'
-import { dim, formatBytes, formatMs, formatRate, writeJson, writeText } from './terminal.ts'
+import { dim, formatBytes, formatMs, formatNumber, formatRate, writeJson, writeText } from './terminal.ts'
 
 interface RunOptions extends ModelOptions, SamplingOptions {
   prompt?: string
@@ -52,7 +55,8 @@ Examples:
 With --json, stdout gets one object:
   text, tokenIds, promptTokens, finishReason, tokensPerSecond (decode), prefillTokensPerSecond, ttftMs,
   seed (null: greedy), memory {weightBytes, bytesOfAllStates, scratchBytes, place, processRssBytes}, model, modelPath, backend, kernel,
-  threads, loadMs, backends (more than one when the reply moved)
+  threads, loadMs, backends (more than one when the reply moved),
+  energy (null: nothing here can be read) {joules, aboveIdleJoules, scope, method, quality, windowMs, idle}
   or {"error": {code, message, expected, actual, remedy}} with exit code 1.
 `
 
@@ -106,7 +110,10 @@ export async function run(options: RunOptions, context: CommandContext): Promise
       const move = async () => {
         backends.push(await client.call('model.move', { ...backendRequest(options), backend: 'auto' }))
       }
-      const reply = await replyWithMove(generate, move, input, sampling, moveAt)
+      const work = () => replyWithMove(generate, move, input, sampling, moveAt)
+      const { reply, energy } = showsFigures(options, terminal)
+        ? await withEnergy(client, context, backends, work)
+        : { reply: await work(), energy: null }
       if (!options.json && reply.text !== '' && !reply.text.endsWith('\n')) terminal.stdout.write('\n')
       if (stateOut !== null && !interrupts.signal.aborted) {
         await stateOut.write(await client.call('session.export', { sessionId }))
@@ -115,14 +122,35 @@ export async function run(options: RunOptions, context: CommandContext): Promise
       const memory = await client.call('memory', undefined)
 
       const seed = sampling.seed ?? null
-      if (options.json) writeJson(terminal, report(reply, seed, memory, loaded, backends))
-      else if (options.verbose || (terminal.stderr.isTTY && terminal.stdout.isTTY)) {
-        terminal.stderr.write(`${dim(figures(reply, seed, memory, loaded), terminal.stderr)}\n`)
+      if (options.json) writeJson(terminal, report(reply, seed, memory, loaded, backends, energy))
+      else if (showsFigures(options, terminal)) {
+        terminal.stderr.write(`${dim(figures(reply, seed, memory, loaded, energy), terminal.stderr)}\n`)
       }
       return interrupts.signal.aborted ? interrupts.exitCode : 0
     })
   } finally {
     await stateOut?.abort()
+  }
+}
+
+const showsFigures = ({ json, verbose }: RunOptions, { stderr, stdout }: CommandContext['terminal']): boolean =>
+  json === true || verbose === true || (stderr.isTTY && stdout.isTTY)
+
+/** The energy of all that `work` does; null: nothing here can be read, or the reply moved and drew from two places. */
+async function withEnergy(
+  client: Client<EngineApi>,
+  { powerMachine }: CommandContext,
+  backends: readonly BackendInfo[],
+  work: () => Promise<Reply>,
+): Promise<{ reply: Reply; energy: ReplyEnergy | null }> {
+  const window = new PowerMeter(() => findPowerSources(powerMachine)).begin()
+  try {
+    const reply = await work()
+    const { place } = await client.call('memory', undefined)
+    const energy = await window.end(place)
+    return { reply, energy: backends.length > 1 ? null : energy }
+  } finally {
+    await window.end('system')
   }
 }
 
@@ -209,6 +237,7 @@ const report = (
   memory: EngineMemory,
   loaded: LoadedModel,
   backends: BackendInfo[],
+  energy: ReplyEnergy | null,
 ) => ({
   text,
   tokenIds,
@@ -232,9 +261,16 @@ const report = (
   threads: loaded.backend.threads,
   loadMs: loaded.loadMs,
   backends: backends.map(({ name }) => name),
+  energy,
 })
 
-function figures({ tokenIds, stats }: Reply, seed: number | null, memory: EngineMemory, loaded: LoadedModel): string {
+function figures(
+  { tokenIds, stats }: Reply,
+  seed: number | null,
+  memory: EngineMemory,
+  loaded: LoadedModel,
+  energy: ReplyEnergy | null,
+): string {
   return [
     `${tokenIds.length} tokens`,
     formatRate(stats.decodeTokensPerSecond),
@@ -242,6 +278,9 @@ function figures({ tokenIds, stats }: Reply, seed: number | null, memory: Engine
     `${formatBytes(memory.weightBytes)} weights + ${formatBytes(memory.bytesPerState)} state${memory.place === 'gpu' ? ' in GPU memory' : ''}`,
     `${loaded.backend.name}, ${loaded.backend.description}`,
     `loaded in ${formatMs(loaded.loadMs)}`,
+    ...(energy === null || tokenIds.length === 0
+      ? []
+      : [`${formatNumber(energy.joules / tokenIds.length)} J/token (${energy.scope}, ${energy.quality})`]),
     ...(seed === null ? [] : [`seed ${seed}`]),
   ].join(' · ')
 }

@@ -10,6 +10,7 @@ import type { CommandContext } from '../../main/cli/command-context.ts'
 import { evaluatePrompts, type PromptOptions } from '../../main/cli/eval-prompts.ts'
 import type { Terminal } from '../../main/cli/terminal.ts'
 import { createFakeEngine } from '../fake-engine.ts'
+import { machineOf } from '../recorded-machine.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'tern-prompts-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -77,6 +78,7 @@ function start(
       stop: () => controller.abort(),
       dispose: () => {},
     },
+    powerMachine: machineOf('linux', {}),
     wantsJson: false,
     prepareBackend: async () => {},
     connectEngine: async () => ({
