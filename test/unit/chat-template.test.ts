@@ -177,7 +177,27 @@ describe('templates that fail', () => {
 
   it('say what went wrong', () => {
     expect(() => render('{{ nothing() }}', [user('x')])).toThrow(invalid(/not a function/))
-    expect(() => render('{{ 1 | frobnicate }}', [user('x')])).toThrow(invalid(/frobnicate/))
+    expect(() => render('{{ 1 | wordcount }}', [user('x')])).toThrow(invalid(/wordcount/))
+  })
+
+  it.each([
+    '{{ 1 | frobnicate }}',
+    '{{ 1 | frobnicate(2) }}',
+    '{{ 1 | string | frobnicate | upper }}',
+    '{% if false %}{% set x = [{"a": f(1 | frobnicate)}] %}{% endif %}',
+    '{% for m in messages | frobnicate %}{{ m }}{% endfor %}',
+    '{% filter frobnicate %}x{% endfilter %}',
+    '{% macro f() %}{{ 1 | frobnicate }}{% endmacro %}',
+  ])('name a filter that Jinja2 does not have before there is a conversation: %s', source => {
+    expect(() => compileChatTemplate(source)).toThrow(invalid(/there is no filter "frobnicate"/))
+  })
+
+  it('are not those with a filter that only an unused branch needs', () => {
+    const source =
+      "{% if tools %}{{ tools | wordcount }}{% endif %}{{ messages | map(attribute='content') | join | upper }}"
+    expect(render(source, [user('x')]).text).toBe('X')
+    const word = "{% set filter = {'filter': 'frobnicate'} %}{{ filter.filter | d('-') }}"
+    expect(render(word, [user('x')]).text).toBe('frobnicate')
   })
 
   it('hand on their own refusal', () => {

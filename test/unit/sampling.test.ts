@@ -1,4 +1,6 @@
+import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
+import { samplingSchema } from '../../contract/words/sampling.ts'
 import { deviceSampling } from '../../engine/sampling/device-sampling.ts'
 import { createSampler, type SamplingOptions } from '../../engine/sampling/sampler.ts'
 import { createRandom } from '../../engine/seeded-random.ts'
@@ -268,6 +270,47 @@ describe('what is refused', () => {
       expect(() => sampler.sample(logits(0, Number.POSITIVE_INFINITY, 2, 3, 4, 5))).toThrow(notFinite)
       expect(() => sampler.sample(logits(1, 2))).toThrow(expect.objectContaining({ code: 'invalid-argument' }))
       expect(() => sampler.accept(6)).toThrow(expect.objectContaining({ code: 'token-out-of-range' }))
+    }
+  })
+})
+
+describe('sampling options', () => {
+  /** Whether a value is taken, with token ids that the vocabulary has. */
+  const isTaken = (options: Record<string, unknown>): boolean => {
+    try {
+      createSampler(options as SamplingOptions, 8)
+      return true
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'sampling-invalid' })
+      return false
+    }
+  }
+  const numbers = [
+    -101,
+    -100,
+    -1,
+    -1e-9,
+    0,
+    1e-320,
+    0.5,
+    1,
+    1 + 1e-9,
+    64,
+    100,
+    101,
+    2 ** 20,
+    2 ** 53,
+    Number.NaN,
+    Infinity,
+  ]
+  const texts = [[], ['a'], [''], [7], Array(64).fill('s'), Array(65).fill('s')]
+  const biases = [[], [[0, -100]], [[-1, 0]], [[0.5, 0]], [[0, Number.NaN]], [[0]], [[0, '1']]]
+
+  // The engine imports nothing of the contract, so the set is written down in both: they are held together here.
+  it.each(Object.keys(samplingSchema.entries))('the engine and the contract take the same values of %s', field => {
+    for (const value of [...numbers, ...texts, ...biases, 'a', null, true, undefined]) {
+      const options = { [field]: value }
+      expect([options, isTaken(options)]).toEqual([options, v.is(samplingSchema, options)])
     }
   })
 })
