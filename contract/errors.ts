@@ -51,6 +51,8 @@ export const HOST_CODES = [
   'store-unavailable',
   /** A file of the data folder is damaged. */
   'store-damaged',
+  /** A server refused a file, or gave something else. */
+  'download-failed',
   /** The other side sent something that the schema refuses. */
   'protocol-violation',
   'connection-closed',

@@ -15,6 +15,7 @@ import { convert, defineConvert } from './convert.ts'
 import { defineEval, evaluate } from './eval.ts'
 import { defineInfo, info } from './info.ts'
 import { cancelled, watchInterrupts } from './interrupts.ts'
+import { defineModels, getModelFromHub } from './models.ts'
 import { reportError } from './report-error.ts'
 import { defineRun, run } from './run.ts'
 import { defineSelfTest, selfTest } from './selftest.ts'
@@ -117,6 +118,7 @@ function createProgram(context: CommandContext, setExitCode: (code: number) => v
   defineChat(program, withContext(chat))
   defineRun(program, withContext(run))
   defineConvert(program, withContext(convert))
+  defineModels(program, withContext(getModelFromHub))
   defineInfo(program, withContext(info))
   defineEval(program, withContext(evaluate))
   defineBench(program, withContext(bench))
