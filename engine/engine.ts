@@ -18,7 +18,7 @@ import { type LoadedRunner, type NextBackend, Sequences } from './sequences.ts'
 import { RecurrentSession, type Session, type SessionContext } from './session.ts'
 import { type Conversation, conversationText } from './session-input.ts'
 import { hashModel, hashTokenizer, type ModelIdentity } from './state/identity.ts'
-import { markedPart, mismatch, readStateFile, writeStateFile } from './state/state-file.ts'
+import { describeStateFile, markedPart, mismatch, readStateFile, writeStateFile } from './state/state-file.ts'
 import { type ChatTemplate, compileChatTemplate, PLAIN_CHAT_TEMPLATE } from './tokenizer/chat-template.ts'
 import { createTokenizer, type Tokenizer } from './tokenizer/tokenizer.ts'
 import { notLoaded, Turns } from './turns.ts'
@@ -45,6 +45,8 @@ export interface LoadedModel {
    * whole model once, about a second per gigabyte.
    */
   importSession(bytes: Uint8Array, conversation?: Conversation): Promise<Session>
+  /** What a state file is, and why this model cannot go on from it; null: it can. Throws `state-corrupt`. */
+  describeState(bytes: Uint8Array): Promise<StateDescription>
   /** Next-token loss of exactly these tokens in an empty sequence. Throws `invalid-argument`, `cancelled`. */
   evaluate(tokens: readonly number[], options?: EvaluateOptions): Promise<Evaluation>
   /** Of each continuation after the context, which is read once. Throws `invalid-argument`, `cancelled`. */
@@ -69,6 +71,14 @@ interface ModelMemory extends RunnerMemory {
   sessionCount: number
   bytesPerState: number
   place: RunnerCapabilities['memoryPlace']
+}
+
+interface StateDescription {
+  modelName: string
+  tokenCount: number
+  /** null: the file does not hold it. */
+  conversation: Conversation | null
+  misfit: EngineError | null
 }
 
 export interface LoadModelOptions extends LoadOptions {
@@ -142,14 +152,14 @@ class Model implements LoadedModel {
       template: loaded.template ?? compileChatTemplate(PLAIN_CHAT_TEMPLATE),
       clock,
       yieldToEventLoop,
-      writeState: async (snapshot, withText) =>
+      writeState: async (snapshot, storedText) =>
         writeStateFile(
           snapshot,
           this.file.name,
           await this.identify(),
           this.file.config,
           this.environment.createSha256,
-          withText,
+          storedText,
         ),
       added: session => this.sessions.add(session),
       removed: session => this.sessions.delete(session),
@@ -172,9 +182,10 @@ class Model implements LoadedModel {
   async importSession(bytes: Uint8Array, conversation?: Conversation): Promise<Session> {
     const { createSha256 } = this.environment
     const stored = readStateFile(bytes, await this.identify(), this.file.config, createSha256)
-    const { recurrent, textMark, ...position } = stored
-    if (textMark !== null && conversation !== undefined) {
-      position.text = markedPart(conversationText(this.context, conversation), textMark, createSha256)
+    const { recurrent, textMark, conversation: own, ...position } = stored
+    const read = conversation ?? own
+    if (textMark !== null && read !== null) {
+      position.text = markedPart(conversationText(this.context, read), textMark, createSha256)
       if (position.text === null) {
         throw mismatch('it is of another conversation', 'a conversation that begins with its text', 'another text')
       }
@@ -182,6 +193,18 @@ class Model implements LoadedModel {
     if (this.isDisposed) throw notLoaded()
     checkStateDomain(recurrent.values, this.envelope)
     return new RecurrentSession(this.context, this.sequences.createFrom(recurrent), position)
+  }
+
+  async describeState(bytes: Uint8Array): Promise<StateDescription> {
+    const description = describeStateFile(bytes, this.environment.createSha256)
+    try {
+      const session = await this.importSession(bytes)
+      session.dispose()
+      return { ...description, misfit: null }
+    } catch (error) {
+      if (error instanceof EngineError && error.code === 'state-mismatch') return { ...description, misfit: error }
+      throw error
+    }
   }
 
   async evaluate(tokens: readonly number[], options: EvaluateOptions = {}): Promise<Evaluation> {

@@ -13,7 +13,7 @@ import { createSampler, type Sampler, type SamplingOptions } from './sampling/sa
 import type { Mark, Sequence } from './sequences.ts'
 import { type InputModel, type PreparedInput, prepareInput, type SessionInput } from './session-input.ts'
 import { type Position, SessionPosition } from './session-position.ts'
-import type { SessionSnapshot } from './state/state-file.ts'
+import type { SessionSnapshot, StoredText } from './state/state-file.ts'
 import { type FinishReason, Writing, type WritingContext, type WritingFigures } from './writing.ts'
 
 export type { SessionInput } from './session-input.ts'
@@ -58,10 +58,10 @@ export interface Session {
   /** An independent session at the same point. Throws `session-busy`. */
   clone(): Promise<Session>
   /**
-   * A state file (docs/state-format.md). The first one of a model hashes the whole model. `withText` false: whoever imports
-   * it must bring the text along. Throws `session-busy`.
+   * A state file (docs/state-format.md). The first one of a model hashes the whole model. `storedText`: what it holds
+   * for the text; with the mark alone, whoever imports it must bring the text along. Throws `session-busy`.
    */
-  serialize(withText?: boolean): Promise<Uint8Array>
+  serialize(storedText?: StoredText): Promise<Uint8Array>
   /** Frees the state; a running `generate` ends as cancelled. */
   dispose(): void
 }
@@ -70,7 +70,7 @@ export interface Session {
 export interface SessionContext extends InputModel, WritingContext {
   readonly config: InputModel['config']
   readonly tokenizer: InputModel['tokenizer']
-  writeState(snapshot: SessionSnapshot, withText: boolean): Promise<Uint8Array>
+  writeState(snapshot: SessionSnapshot, storedText: StoredText): Promise<Uint8Array>
   added(session: RecurrentSession): void
   removed(session: RecurrentSession): void
 }
@@ -133,13 +133,13 @@ export class RecurrentSession implements Session {
     })
   }
 
-  async serialize(withText = true): Promise<Uint8Array> {
+  async serialize(storedText: StoredText = 'text'): Promise<Uint8Array> {
     const { turns, sequences } = this.context
     const snapshot = await this.whileBusy(async () => {
       const recurrent: PortableState = await turns.exclusive(() => sequences.export(this.sequence))
       return { ...this.position.snapshot(), recurrent }
     })
-    return this.context.writeState(snapshot, withText)
+    return this.context.writeState(snapshot, storedText)
   }
 
   dispose(): void {

@@ -142,9 +142,16 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
         'session.stop': ({ sessionId }) => {
           find(sessionId).stopRequested = true
         },
-        'session.export': ({ sessionId }) => {
+        'session.export': ({ sessionId, stored }) => {
           const { text, generated } = idle(sessionId)
-          return new TextEncoder().encode(JSON.stringify({ text, generated }))
+          const conversation = typeof stored === 'object' ? stored : null
+          return new TextEncoder().encode(JSON.stringify({ text, generated, conversation }))
+        },
+        'state.describe': ({ state }) => {
+          const { text, conversation } = JSON.parse(new TextDecoder().decode(state))
+          const misfit = { code: 'state-mismatch', message: 'Another model made this state.' } as const
+          const tokens = tokenCount(text)
+          return { modelName: 'Fake', tokenCount: tokens, conversation, misfit: fake.refuseStates ? misfit : null }
         },
         'session.import': ({ state }) => {
           needModel()

@@ -1,5 +1,6 @@
 /** Sessions: one sequence with its recurrent state, that reads and writes. */
 import * as v from 'valibot'
+import { errorDataSchema } from '../errors.ts'
 import { backendInfoSchema } from '../words/backend.ts'
 import { templateMessageSchema } from '../words/message.ts'
 import { bytesValue, count, nothing, tokenIds } from '../words/numbers.ts'
@@ -49,10 +50,26 @@ export const sessionPart = {
      */
     'session.stop': { params: v.object({ sessionId }), result: nothing },
     /**
-     * A state file (docs/state-format.md): opaque to the host, checked on import. `withText` false: it knows its text by a
-     * hash, and whoever imports it brings the conversation along.
+     * A state file (docs/state-format.md): opaque to the host, checked on import. `stored`: what it holds for its
+     * text; with its mark alone, whoever imports it brings the conversation along.
      */
-    'session.export': { params: v.object({ sessionId, withText: v.optional(v.boolean(), true) }), result: bytesValue },
+    'session.export': {
+      params: v.object({
+        sessionId,
+        stored: v.optional(v.union([v.picklist(['text', 'mark']), conversationSchema]), 'text'),
+      }),
+      result: bytesValue,
+    },
+    /** What a file is before it is opened. `misfit`: why the loaded model cannot go on from it. Throws state-corrupt. */
+    'state.describe': {
+      params: v.object({ state: bytesValue }),
+      result: v.object({
+        modelName: v.string(),
+        tokenCount: count,
+        conversation: v.nullable(conversationSchema),
+        misfit: v.nullable(errorDataSchema),
+      }),
+    },
     /** `conversation`: what the state has read, where its file does not say. Throws state-mismatch, state-corrupt. */
     'session.import': {
       params: v.object({ state: bytesValue, conversation: v.optional(conversationSchema) }),

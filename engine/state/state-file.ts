@@ -49,13 +49,32 @@ export interface TextMark {
   sha256: string
 }
 
+/** What the text was rendered from: messages can be shown, and read again by another model. */
+interface StoredConversation {
+  messages: { role: 'system' | 'user' | 'assistant'; content: string }[]
+  addGenerationPrompt: boolean
+}
+
 /** What a file says; `textMark` null: its `text` is what it knows. */
 export interface StoredSnapshot extends SessionSnapshot {
   textMark: TextMark | null
+  /** null: whoever imports it has it. */
+  conversation: StoredConversation | null
 }
+
+/** What goes in for the text: itself, its mark alone, or the mark and the messages that it comes from. */
+export type StoredText = 'text' | 'mark' | StoredConversation
 
 const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const sha256Hex = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
+
+const conversationSchema = v.strictObject({
+  messages: v.pipe(
+    v.array(v.strictObject({ role: v.picklist(['system', 'user', 'assistant']), content: v.string() })),
+    v.minLength(1),
+  ),
+  addGenerationPrompt: v.boolean(),
+})
 
 const headerFields = {
   modelName: v.string(),
@@ -80,21 +99,22 @@ const headerSchemas = {
     ...headerFields,
     text: v.null(),
     textMark: v.strictObject({ length: whole, sha256: sha256Hex }),
+    conversation: v.optional(conversationSchema),
   }),
 } as const
 type Version = keyof typeof headerSchemas
 type Header = v.InferOutput<(typeof headerSchemas)[Version]>
 
-/** The bytes of a state file. `withText` false: of the text only its mark goes in. */
+/** The bytes of a state file. */
 export function writeStateFile(
   snapshot: SessionSnapshot,
   modelName: string,
   identity: ModelIdentity,
   config: ModelConfig,
   createSha256: CreateSha256,
-  withText = true,
+  storedText: StoredText = 'text',
 ): Uint8Array {
-  const textMark = withText || snapshot.text === null ? null : markOf(snapshot.text, createSha256)
+  const textMark = storedText === 'text' || snapshot.text === null ? null : markOf(snapshot.text, createSha256)
   const fields = {
     modelName,
     modelSha256: identity.modelSha256,
@@ -111,7 +131,10 @@ export function writeStateFile(
     penaltyHistory: snapshot.penaltyHistory,
     generator: snapshot.generator,
   }
-  const header: Header = textMark === null ? { ...fields, text: snapshot.text } : { ...fields, text: null, textMark }
+  const header: Header =
+    textMark === null
+      ? { ...fields, text: snapshot.text }
+      : { ...fields, text: null, textMark, ...(typeof storedText === 'object' ? { conversation: storedText } : {}) }
   const encoder = new TextEncoder()
   const headerBytes = encoder.encode(JSON.stringify(header))
   const values = bytesOf(snapshot.recurrent.values)
@@ -137,24 +160,7 @@ export function readStateFile(
   config: ModelConfig,
   createSha256: CreateSha256,
 ): StoredSnapshot {
-  const checksumAt = file.length - CHECKSUM_BYTES
-  if (checksumAt < PREFIX_BYTES) throw corrupt('It is too short.', `at least ${PREFIX_BYTES + CHECKSUM_BYTES} bytes`)
-  const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
-  const magic = String.fromCharCode(...file.subarray(0, MAGIC.length))
-  if (magic !== MAGIC) throw corrupt('It is not a Tern state file.', `magic "${MAGIC}"`)
-  const version = view.getUint32(8, true)
-  if (version !== VERSION_WITH_TEXT && version !== VERSION_WITH_MARK) {
-    const expected = `format version ${VERSION_WITH_TEXT} or ${VERSION_WITH_MARK}`
-    throw mismatch('it was written by another version of Tern', expected, `version ${version}`)
-  }
-  const expectedChecksum = checksum(file.subarray(0, checksumAt), createSha256)
-  if (!expectedChecksum.every((byte, i) => byte === file[checksumAt + i])) {
-    throw corrupt('Its checksum is wrong.', 'the SHA-256 of all bytes before it at the end')
-  }
-
-  const headerEnd = PREFIX_BYTES + view.getUint32(12, true)
-  if (headerEnd > checksumAt) throw corrupt('Its header is cut off.', `a header within ${checksumAt} bytes`)
-  const header = parseHeader(file.subarray(PREFIX_BYTES, headerEnd), version)
+  const { header, headerEnd, checksumAt } = openFile(file, createSha256)
   checkIdentity(header, identity, config)
 
   const valueCount = config.layerCount * config.stateWidth
@@ -176,10 +182,41 @@ export function readStateFile(
     logits: header.hasLogits ? finiteFloats(file.slice(headerEnd + 4 * valueCount, checksumAt)) : null,
     text: header.text,
     textMark: 'textMark' in header ? header.textMark : null,
+    conversation: ('conversation' in header ? header.conversation : undefined) ?? null,
     unfinishedTokens: header.unfinishedTokens,
     penaltyHistory: header.penaltyHistory,
     generator: header.generator,
   }
+}
+
+/** For whoever asks what a file is before it is imported: its model and its conversation. Throws as `readStateFile`. */
+export function describeStateFile(file: Uint8Array, createSha256: CreateSha256) {
+  const { header } = openFile(file, createSha256)
+  const conversation = ('conversation' in header ? header.conversation : undefined) ?? null
+  return { modelName: header.modelName, tokenCount: header.tokenCount, conversation }
+}
+
+/** Length, magic, version, checksum, header, in this order. */
+function openFile(file: Uint8Array, createSha256: CreateSha256) {
+  const checksumAt = file.length - CHECKSUM_BYTES
+  if (checksumAt < PREFIX_BYTES) throw corrupt('It is too short.', `at least ${PREFIX_BYTES + CHECKSUM_BYTES} bytes`)
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
+  const magic = String.fromCharCode(...file.subarray(0, MAGIC.length))
+  if (magic !== MAGIC) throw corrupt('It is not a Tern state file.', `magic "${MAGIC}"`)
+  const version = view.getUint32(8, true)
+  if (version !== VERSION_WITH_TEXT && version !== VERSION_WITH_MARK) {
+    const expected = `format version ${VERSION_WITH_TEXT} or ${VERSION_WITH_MARK}`
+    throw mismatch('it was written by another version of Tern', expected, `version ${version}`)
+  }
+  const expectedChecksum = checksum(file.subarray(0, checksumAt), createSha256)
+  if (!expectedChecksum.every((byte, i) => byte === file[checksumAt + i])) {
+    throw corrupt('Its checksum is wrong.', 'the SHA-256 of all bytes before it at the end')
+  }
+
+  const headerEnd = PREFIX_BYTES + view.getUint32(12, true)
+  if (headerEnd > checksumAt) throw corrupt('Its header is cut off.', `a header within ${checksumAt} bytes`)
+  const header = parseHeader(file.subarray(PREFIX_BYTES, headerEnd), version)
+  return { header, headerEnd, checksumAt }
 }
 
 /** `text` when it begins with what is marked: that part of it; else null. */

@@ -3,6 +3,7 @@
  * machine. Everything thrown crosses to the caller as data. It keeps no chats and repeats nothing.
  */
 import type { EngineApi } from '../../contract/engine-api.ts'
+import { toErrorData } from '../../contract/errors.ts'
 import type { AbortSignalLike, Handlers } from '../../contract/rpc.ts'
 import type { LoadedModel } from '../../engine/engine.ts'
 import type { ByteSink } from '../../engine/engine-environment.ts'
@@ -51,7 +52,11 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
       'session.clone': async ({ sessionId }) => slot.adopt(await slot.session(sessionId).session.clone()),
       'session.dispose': ({ sessionId }) => slot.disposeSession(sessionId),
       'session.stop': ({ sessionId }) => slot.session(sessionId).stop?.abort(),
-      'session.export': ({ sessionId, withText }) => slot.session(sessionId).session.serialize(withText),
+      'session.export': ({ sessionId, stored }) => slot.session(sessionId).session.serialize(stored),
+      'state.describe': async ({ state }) => {
+        const { misfit, ...description } = await slot.loaded().model.describeState(state)
+        return { ...description, misfit: misfit === null ? null : toErrorData(misfit) }
+      },
       'session.import': async ({ state, conversation }) =>
         slot.adopt(await slot.loaded().model.importSession(state, conversation)),
       'tokenizer.encode': ({ text, parseSpecial }) =>

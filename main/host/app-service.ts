@@ -77,6 +77,9 @@ function createAppService({ info, supervisor, embeddedModel, chats, storage, met
         await storage.chats.setStateBudget(maxBytes)
         return storage.chats.stateUse()
       },
+      'states.save': async ({ chatId, messageId }) =>
+        Buffer.from(await chats.saveState(chatId, messageId)).toString('base64'),
+      'states.open': ({ state, readAgain }) => chats.openState(new Uint8Array(Buffer.from(state, 'base64')), readAgain),
       'chat.create': ({ isTemporary }) => chats.create(isTemporary),
       'chat.delete': ({ chatId }) => chats.delete(chatId),
       'chat.restore': ({ chatId }) => chats.restore(chatId),

@@ -7,6 +7,7 @@ import { Composer } from '../features/chat/composer.tsx'
 import { Conversation } from '../features/chat/conversation.tsx'
 import { focusComposer } from '../features/chat/focus-composer.ts'
 import { ConnectionBanner, EngineBanner } from '../features/engine/banners.tsx'
+import { StateFileBanner } from '../features/files/state-file-banner.tsx'
 import { FindBar } from '../features/find/find-bar.tsx'
 import { StorageBanner } from '../features/storage/storage-banner.tsx'
 import { Instruments } from '../features/telemetry/instruments.tsx'
@@ -153,6 +154,7 @@ export function App() {
         <ConnectionBanner />
         <EngineBanner />
         <StorageBanner />
+        <StateFileBanner />
         <main className="main" aria-label={placeRow(place)?.label() ?? strings.conversation.region}>
           {isFinding && place === 'chat' ? <FindBar onClose={() => setFinding(false)} /> : null}
           <Centre composer={composer} />

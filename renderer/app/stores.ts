@@ -11,6 +11,7 @@ import { createMemoryStore, type MemoryStore } from '../stores/memory.ts'
 import { createNavigationStore, type NavigationState, type NavigationStore } from '../stores/navigation.ts'
 import { createPowerStore, type PowerStore, type Visibility } from '../stores/power.ts'
 import { createPreferencesStore, type Memo, type Preferences, type PreferencesStore } from '../stores/preferences.ts'
+import { createStateFilesStore, type StateFilesState, type StateFilesStore } from '../stores/state-files.ts'
 import { createStorageStore, type StorageState, type StorageStore } from '../stores/storage.ts'
 
 export interface Stores {
@@ -21,6 +22,7 @@ export interface Stores {
   find: FindStore
   memory: MemoryStore
   navigation: NavigationStore
+  stateFiles: StateFilesStore
   power: PowerStore
   preferences: PreferencesStore
   storage: StorageStore
@@ -41,11 +43,13 @@ export interface StoresHost {
 
 export function createStores(host: StoresHost): Stores {
   const connection = createConnection(host.dial)
+  const chats = createChatsStore(connection.client, host.schedule, host.windowMemo)
   return {
     connection,
     engine: createEngineStore(connection.client),
-    chats: createChatsStore(connection.client, host.schedule, host.windowMemo),
+    chats,
     files: createChatFilesStore(connection.client, host.save),
+    stateFiles: createStateFilesStore(connection.client, chatId => chats.open(chatId)),
     find: createFindStore(connection.client),
     memory: createMemoryStore(connection.client),
     navigation: createNavigationStore(),
@@ -72,6 +76,9 @@ export function useEngine<T>(select: (state: EngineState) => T): T {
 }
 export function useFind<T>(select: (state: FindState) => T): T {
   return useStore(useStores().find.state, select)
+}
+export function useStateFiles<T>(select: (state: StateFilesState) => T): T {
+  return useStore(useStores().stateFiles.state, select)
 }
 export function useNavigation<T>(select: (state: NavigationState) => T): T {
   return useStore(useStores().navigation.state, select)

@@ -176,6 +176,7 @@ export const english = {
     branchHint: 'Go on from here in a chat of its own',
     compare: 'Compare three replies',
     more: 'More',
+    saveState: 'Save state as a file',
     deleteFrom: 'Delete from here',
     tryAgain: 'Try again',
     continue: 'Continue',
@@ -260,6 +261,16 @@ export const english = {
     folded: (messages: number) => `+${number.format(messages)}`,
     goTo: 'Go to this message',
     show: 'Show this branch',
+  },
+
+  stateFiles: {
+    open: 'Open a file',
+    openHint: 'A saved state, to begin a chat from it. It can be dropped on the window as well',
+    dropHere: 'Drop it to open it',
+    readAgain: 'Read its text again',
+    readAgainNote: (model: string, tokens: number) =>
+      `It was made by ${model}, from ${plural(tokens, 'token', 'tokens')}. The loaded model can read the text again.`,
+    dismiss: 'Dismiss',
   },
 
   composer: {

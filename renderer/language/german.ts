@@ -177,6 +177,7 @@ export const german: Words = {
     branchHint: 'Von hier in einem eigenen Chat weitergehen',
     compare: 'Drei Antworten vergleichen',
     more: 'Mehr',
+    saveState: 'Zustand als Datei sichern',
     deleteFrom: 'Ab hier löschen',
     tryAgain: 'Noch einmal',
     continue: 'Fortsetzen',
@@ -265,6 +266,16 @@ export const german: Words = {
     folded: messages => `+${number.format(messages)}`,
     goTo: 'Zu dieser Nachricht gehen',
     show: 'Diesen Zweig zeigen',
+  },
+
+  stateFiles: {
+    open: 'Datei öffnen',
+    openHint: 'Ein gesicherter Zustand, um einen Chat damit zu beginnen. Er kann auch auf das Fenster gezogen werden',
+    dropHere: 'Zum Öffnen hier ablegen',
+    readAgain: 'Text noch einmal lesen',
+    readAgainNote: (model, tokens) =>
+      `Er stammt von ${model}, aus ${plural(tokens, 'Token', 'Tokens')}. Das geladene Modell kann den Text noch einmal lesen.`,
+    dismiss: 'Schließen',
   },
 
   composer: {

@@ -1,6 +1,8 @@
 /** Line icons on a grid of 16, stroke 1.5, in the current colour. Always beside or inside something with a label. */
 
 const PATHS = {
+  attach: 'M11.8 6.4 7.2 11a1.9 1.9 0 0 1-2.7-2.7l5-5a3 3 0 0 1 4.2 4.2l-5.2 5.2a4.2 4.2 0 0 1-5.9-5.9l4.2-4.2',
+  save: 'M8 2.5v7.5M4.8 6.9 8 10.1l3.2-3.2M2.8 10.5v2.7h10.4v-2.7',
   plus: 'M8 3v10M3 8h10',
   send: 'M8 13V3.5M3.8 7.6 8 3.4l4.2 4.2',
   stop: 'M5 4.5h6a.5.5 0 0 1 .5.5v6a.5.5 0 0 1-.5.5H5a.5.5 0 0 1-.5-.5V5a.5.5 0 0 1 .5-.5Z',

@@ -605,6 +605,60 @@ describe('sessions and snapshots', () => {
   })
 })
 
+describe('a state file', () => {
+  it('begins a chat of the same messages that goes on without reading, also where the first chat is gone', async () => {
+    const window = await newChat()
+    await ask(window, 'first')
+    const before = window.chat!.messages.map(({ role, content }) => ({ role, content }))
+    const file = await chats.saveState(idOf(window), window.last.id)
+    await chats.delete(idOf(window))
+    await time.advance(KEEP_DELETED_MS)
+    const opened = await chats.openState(file, false)
+    const again = await open((opened as { chatId: string }).chatId)
+    expect(again.chat!.messages.map(({ role, content }) => ({ role, content }))).toEqual(before)
+    expect(again.chat!.title).toBe('first')
+    access.engine.reads.length = 0
+    expect(await ask(again, 'second')).toMatchObject({ status: 'complete', start: { kind: 'resumed', tokenCount: 23 } })
+    expect(access.engine.reads[0]).toMatchObject({ reused: 23 })
+  })
+
+  it('of a message whose state is not kept is read for it', async () => {
+    await setUp(0)
+    const window = await newChat()
+    const first = await ask(window, 'first')
+    await ask(window, 'second')
+    access.engine.reads.length = 0
+    const saving = chats.saveState(idOf(window), first.id)
+    await time.advance(100)
+    const file = await saving
+    expect(access.engine.reads).toHaveLength(1)
+    expect(access.engine.reads[0]!.read).toContain('first')
+    expect(access.engine.reads[0]!.read).not.toContain('second')
+    expect(await chats.openState(file, false)).toMatchObject({ kind: 'opened' })
+  })
+
+  it('of another model is explained, and read again when that is asked for', async () => {
+    const window = await newChat()
+    await ask(window, 'first')
+    const file = await chats.saveState(idOf(window), window.last.id)
+    access.engine.refuseStates = true
+    const count = (await summaries()).length
+    expect(await chats.openState(file, false)).toMatchObject({
+      kind: 'misfit',
+      error: { code: 'state-mismatch' },
+      tokenCount: 23,
+    })
+    expect(await summaries()).toHaveLength(count)
+    const opened = await chats.openState(file, true)
+    const again = await open((opened as { chatId: string }).chatId)
+    access.engine.reads.length = 0
+    await ask(again, 'second')
+    expect(access.engine.reads[0]).toMatchObject({ reused: 0 })
+    expect(access.engine.reads[0]!.read).toContain('first')
+    expect(again.last.start).toEqual({ kind: 'reread', reason: 'none' })
+  })
+})
+
 describe('a deleted chat', () => {
   it('is hidden everywhere, in mid-reply too, and comes back whole when it is restored', async () => {
     const window = await newChat()

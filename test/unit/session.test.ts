@@ -147,7 +147,7 @@ describe('reading', () => {
     backend.next = reply(FIRST_PROMPT.length, [id('Hello'), END])
     const session = model.createSession()
     await generate(session, chat(user('hi')))
-    const bytes = await session.serialize(false)
+    const bytes = await session.serialize('mark')
     expect(Buffer.from(bytes).toString('utf8')).not.toContain('Hello')
     const read = { messages: [user('hi'), assistant('Hello')], addGenerationPrompt: false }
     const restored = await model.importSession(bytes, read)
@@ -159,6 +159,23 @@ describe('reading', () => {
     const unknown = await model.importSession(bytes)
     const again = await generate(unknown, chat(user('hi'), assistant('Hello'), user('who?')), { maxTokens: 1 })
     expect(again.events[0]).toMatchObject({ kind: 'prefill', reusedTokens: 0 })
+  })
+
+  it('a file with its messages says what it is, and goes on by itself', async () => {
+    backend.next = reply(FIRST_PROMPT.length, [id('Hello'), END])
+    const session = model.createSession()
+    await generate(session, chat(user('hi')))
+    const read = { messages: [user('hi'), assistant('Hello')], addGenerationPrompt: false }
+    const bytes = await session.serialize(read)
+    const tokenCount = FIRST_PROMPT.length + 1
+    expect(await model.describeState(bytes)).toMatchObject({ tokenCount, conversation: read, misfit: null })
+    const restored = await model.importSession(bytes)
+    const { events } = await generate(restored, chat(user('hi'), assistant('Hello'), user('who?')), { maxTokens: 1 })
+    expect(events[0]).toMatchObject({ kind: 'prefill', reusedTokens: tokenCount })
+    // Messages that are not what the state has read.
+    const wrong = await session.serialize({ ...read, messages: [user('ho'), assistant('Hello')] })
+    expect(await model.describeState(wrong)).toMatchObject({ misfit: { code: 'state-mismatch' } })
+    expect(await codeOf(model.describeState(bytes.slice(0, -1)))).toBe('state-corrupt')
   })
 
   it('keeps special tokens inside messages plain', async () => {

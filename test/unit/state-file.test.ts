@@ -72,17 +72,17 @@ function withHeader(change: (header: Record<string, unknown>) => void): Uint8Arr
 
 describe('state files', () => {
   it('give back what was written, bit for bit', () => {
-    expect(read(write())).toEqual({ ...snapshot, textMark: null })
+    expect(read(write())).toEqual({ ...snapshot, textMark: null, conversation: null })
     const pending = { ...snapshot, logits: null, pendingTokens: [7], text: null, generator: null }
-    expect(read(write(pending))).toEqual({ ...pending, textMark: null })
+    expect(read(write(pending))).toEqual({ ...pending, textMark: null, conversation: null })
     // At any place in a larger buffer.
     const padded = new Uint8Array(write().length + 3)
     padded.set(write(), 3)
-    expect(read(padded.subarray(3))).toEqual({ ...snapshot, textMark: null })
+    expect(read(padded.subarray(3))).toEqual({ ...snapshot, textMark: null, conversation: null })
   })
 
   it('without their text hold its hash alone, and know it again when they see it', () => {
-    const file = writeStateFile(snapshot, 'random', identity, config, createSha256, false)
+    const file = writeStateFile(snapshot, 'random', identity, config, createSha256, 'mark')
     expect(Buffer.from(file).toString('utf8')).not.toContain('quoted')
     const { text, textMark } = read(file)
     expect(text).toBeNull()

@@ -11,6 +11,7 @@ import {
   MAX_COMPARED,
   type MapNode,
 } from '../../../contract/app/chats.ts'
+import type { OpenedState } from '../../../contract/app/states.ts'
 import { TernError, type TernErrorData } from '../../../contract/errors.ts'
 import type { AbortSignalLike } from '../../../contract/rpc.ts'
 import { DEFAULT_CHAT_SAMPLING, type Sampling } from '../../../contract/words/sampling.ts'
@@ -23,12 +24,13 @@ import type { MessageNode, MessagePatch } from './message-tree.ts'
 import { canContinue, OpenChat } from './open-chat.ts'
 import { checkIdle, messageOf, OpenChats } from './open-chats.ts'
 import { type Order, tidied } from './order.ts'
-import type { ChatPatch, ChatRecord, ChatStore, EngineAccess } from './ports.ts'
+import { type ChatPatch, type ChatRecord, type ChatStore, type EngineAccess, newChatRecord } from './ports.ts'
 import { type ReplyContext, ReplyRun } from './reply-run.ts'
 import { SessionStore } from './session-store.ts'
+import { nodesOf, readStateToOpen, saveState } from './state-files.ts'
 import { Summaries } from './summaries.ts'
 import { withTemporaryChats } from './temporary-chats.ts'
-import { givenTitle, NEW_CHAT_TITLE, openingOf, titleOf } from './titles.ts'
+import { givenTitle, openingOf, titleOf } from './titles.ts'
 import { WriteQueue } from './write-queue.ts'
 
 /** A deleted chat can be restored for this long. */
@@ -90,20 +92,7 @@ export class Chats {
   }
 
   async create(isTemporary: boolean): Promise<Chat> {
-    const nowMs = this.time.wallMs()
-    const record: ChatRecord = {
-      id: this.newId(),
-      title: NEW_CHAT_TITLE,
-      createdAtMs: nowMs,
-      updatedAtMs: nowMs,
-      deletedAtMs: null,
-      activeLeafId: null,
-      isTemporary,
-      isPinned: false,
-      isArchived: false,
-      folder: null,
-      tags: [],
-    }
+    const record = this.newRecord(isTemporary)
     await this.writes.add(() => this.store.addChat(record))
     const chat = new OpenChat(record, [])
     this.open.add(chat)
@@ -223,33 +212,38 @@ export class Chats {
     const chat = await this.open.getIdle(chatId)
     messageOf(chat, messageId)
     const path = chat.tree.pathTo(messageId)
-    const nowMs = this.time.wallMs()
-    const record: ChatRecord = {
-      ...chat.record,
-      id: this.newId(),
-      createdAtMs: nowMs,
-      updatedAtMs: nowMs,
-      deletedAtMs: null,
-      isPinned: false,
-      isArchived: false,
-    }
+    const { title, isTemporary, folder, tags } = chat.record
+    const record = { ...this.newRecord(isTemporary), title, folder, tags }
     let parentId: string | null = null
     const copies = path.map(message => {
       const copy: MessageNode = { ...message, id: this.newId(), parentId }
       parentId = copy.id
       return copy
     })
-    const activeLeafId = copies.at(-1)!.id
-    await this.writes.add(() => this.store.addChat({ ...record, activeLeafId: null }))
-    await this.writes.add(() => this.store.addMessages(record.id, copies, { activeLeafId }))
+    const branch = await this.begin(record, copies)
     // The latest state leads to all that follows; of those before it each is a place to branch off again.
     for (const [n, { id }] of path.entries()) {
       await this.writes.add(() => copyStates(this.store, id, record.id, copies[n].id))
     }
-    const branch = new OpenChat({ ...record, activeLeafId }, copies)
-    this.open.add(branch)
-    this.tellSummary(branch)
     return branch.view()
+  }
+
+  async saveState(chatId: string, messageId: string): Promise<Uint8Array> {
+    const chat = await this.open.getIdle(chatId)
+    messageOf(chat, messageId)
+    return saveState(chat, messageId, this.replyContext)
+  }
+
+  async openState(state: Uint8Array, readAgain: boolean): Promise<OpenedState> {
+    const found = await readStateToOpen(state, readAgain, this.replyContext)
+    if ('kind' in found) return found
+    const messages = nodesOf(found.messages, (role, text, parentId) => this.newMessage(role, text, parentId))
+    const title = titleOf(found.messages.find(({ role }) => role === 'user')?.content ?? '')
+    const { record } = await this.begin({ ...this.newRecord(false), title }, messages)
+    const { modelKey } = found
+    const last = messages.at(-1)!.id
+    if (modelKey !== null) await this.writes.add(() => this.store.putSnapshot(record.id, last, modelKey, state))
+    return { kind: 'opened', chatId: record.id }
   }
 
   async compare(chatId: string, questionId: string, samplings: readonly Sampling[]): Promise<void> {
@@ -376,13 +370,28 @@ export class Chats {
     }
   }
 
-  private newMessage(role: 'user' | 'assistant', content: string, parentId: string | null): MessageNode {
+  private newRecord(isTemporary: boolean): ChatRecord {
+    return newChatRecord(this.newId(), isTemporary, this.time.wallMs())
+  }
+
+  /** A new chat of these messages. */
+  private async begin(record: ChatRecord, messages: MessageNode[]): Promise<OpenChat> {
+    const activeLeafId = messages.at(-1)!.id
+    await this.writes.add(() => this.store.addChat(record))
+    await this.writes.add(() => this.store.addMessages(record.id, messages, { activeLeafId }))
+    const chat = new OpenChat({ ...record, activeLeafId }, messages)
+    this.open.add(chat)
+    this.tellSummary(chat)
+    return chat
+  }
+
+  private newMessage(role: MessageNode['role'], content: string, parentId: string | null): MessageNode {
     return {
       id: this.newId(),
       parentId,
       role,
       content,
-      status: role === 'user' ? 'complete' : 'pending',
+      status: role === 'assistant' ? 'pending' : 'complete',
       createdAtMs: this.time.wallMs(),
       finishReason: null,
       stats: null,

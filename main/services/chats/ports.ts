@@ -5,6 +5,8 @@ import type { AbortSignalLike, Client } from '../../../contract/rpc.ts'
 import type { MarkedPart } from '../../../contract/words/find-text.ts'
 import type { MessageNode, MessagePatch } from './message-tree.ts'
 
+import { NEW_CHAT_TITLE } from './titles.ts'
+
 export type { MessageNode, MessagePatch } from './message-tree.ts'
 
 /** One loaded model in one life of the engine process: sessions live and die with it. */
@@ -36,6 +38,20 @@ export interface ChatRecord {
   readonly folder: string | null
   readonly tags: readonly string[]
 }
+
+export const newChatRecord = (id: string, isTemporary: boolean, nowMs: number): ChatRecord => ({
+  id,
+  title: NEW_CHAT_TITLE,
+  createdAtMs: nowMs,
+  updatedAtMs: nowMs,
+  deletedAtMs: null,
+  activeLeafId: null,
+  isTemporary,
+  isPinned: false,
+  isArchived: false,
+  folder: null,
+  tags: [],
+})
 
 /** A message in which all words of a search stand. */
 export interface FoundMessage {

@@ -81,7 +81,7 @@ export class SessionStore {
   async keep(session: LiveSession): Promise<void> {
     const { sessionId, messageId, chatId } = session
     if (messageId === null) return
-    const state = await session.connection.client.call('session.export', { sessionId, withText: false })
+    const state = await session.connection.client.call('session.export', { sessionId, stored: 'mark' })
     await this.store.putSnapshot(chatId, messageId, session.connection.modelKey, state)
   }
 

@@ -9,6 +9,7 @@ import { Icon } from '../../ui/icons.tsx'
 import { isOfInputMethod } from '../../ui/input-method.ts'
 import { formatEstimate } from '../../ui/units.ts'
 import { useMedia } from '../../ui/use-media.ts'
+import { Attach } from '../files/attach.tsx'
 import { focusComposer } from './focus-composer.ts'
 import { MAX_MESSAGE_CHARACTERS } from './limits.ts'
 import { readingCostOf } from './reading-cost.ts'
@@ -94,6 +95,7 @@ export function Composer({ inputRef }: { inputRef: RefObject<HTMLTextAreaElement
   return (
     <form className="composer" onSubmit={submit}>
       <div className="composer-box">
+        <Attach />
         <textarea
           id="composer"
           ref={inputRef}

@@ -10,6 +10,7 @@ import { Icon } from '../../ui/icons.tsx'
 import { Menu, type MenuItem } from '../../ui/menu.tsx'
 import { formatDuration, formatEnergyPerToken, formatEstimate, formatRate } from '../../ui/units.ts'
 import { FIRST_TEMPERATURES } from '../branches/temperatures.ts'
+import { fileNameOf, saveFile } from '../files/save-file.ts'
 import { focusComposer } from './focus-composer.ts'
 import { Markdown } from './markdown.tsx'
 import { Question } from './question.tsx'
@@ -136,7 +137,7 @@ function Outcome({ message }: { message: ChatMessage }) {
 }
 
 function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean }) {
-  const { chats } = useStores()
+  const { chats, stateFiles } = useStores()
   const phase = useEngine(state => state.status?.phase ?? 'starting')
   const connected = useConnection(state => state.phase === 'open')
   const words = strings.reply
@@ -156,8 +157,15 @@ function Actions({ message, isLast }: { message: ChatMessage; isLast: boolean })
     const question = messages[messages.findIndex(({ id }) => id === message.id) - 1]
     if (question !== undefined) void chats.compare(question.id, FIRST_TEMPERATURES)
   }
+  const saveState = async () => {
+    const { currentId, chat } = chats.state.getState()
+    if (currentId === null) return
+    const bytes = await stateFiles.save(currentId, message.id)
+    if (bytes !== null) saveFile(fileNameOf(chat?.title ?? '', 'state'), bytes)
+  }
   const items: MenuItem[] = [
     { icon: 'columns', label: words.compare, obstacle: obstacle ?? null, onPick: compare },
+    { icon: 'save', label: words.saveState, obstacle: obstacle ?? null, onPick: () => void saveState() },
     {
       icon: 'remove',
       label: words.deleteFrom,
