@@ -22,7 +22,7 @@ import { copyStates, statesOf, storeAgain } from './deleted-messages.ts'
 import { findChats } from './find-chats.ts'
 import type { MessageNode, MessagePatch } from './message-tree.ts'
 import { canContinue, OpenChat } from './open-chat.ts'
-import { checkIdle, messageOf, OpenChats } from './open-chats.ts'
+import { checkIdle, messageOf, nothingToContinue, OpenChats, tooManyCompared } from './open-chats.ts'
 import { type Order, tidied } from './order.ts'
 import { type ChatPatch, type ChatRecord, type ChatStore, type EngineAccess, newChatRecord } from './ports.ts'
 import { type ReplyContext, ReplyRun } from './reply-run.ts'
@@ -150,11 +150,7 @@ export class Chats {
     checkIdle(chat)
     const message = messageOf(chat, messageId, 'assistant')
     if (messageId !== chat.tree.activeLeafId || !canContinue(message)) {
-      throw new TernError({
-        code: 'invalid-argument',
-        message: 'This reply has come to its end: there is nothing to go on with.',
-        remedy: 'Ask something, or write it again.',
-      })
+      throw nothingToContinue()
     }
     chat.compared = null
     const patch: MessagePatch = { status: 'pending', error: null, finishReason: null, notice: null }
@@ -253,13 +249,7 @@ export class Chats {
     messageOf(chat, questionId, 'user')
     const temperatures = compared?.temperatures ?? new Map<string, number | null>()
     if (temperatures.size + samplings.length > MAX_COMPARED) {
-      throw new TernError({
-        code: 'invalid-argument',
-        message: 'These are more replies than can be read side by side.',
-        expected: `${MAX_COMPARED} at most`,
-        actual: String(temperatures.size + samplings.length),
-        remedy: 'Keep one of them, and compare again.',
-      })
+      throw tooManyCompared(temperatures.size + samplings.length)
     }
     const messages = samplings.map(() => this.newMessage('assistant', '', questionId))
     const leaf = chat.tree.activeLeafId

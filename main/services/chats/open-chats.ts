@@ -1,4 +1,5 @@
 /** The chats that are in memory now: those that somebody watches, or in which something happens. */
+import { MAX_COMPARED } from '../../../contract/app/chats.ts'
 import { TernError, type TernErrorData } from '../../../contract/errors.ts'
 import type { MessageNode, MessagePatch } from './message-tree.ts'
 import { OpenChat } from './open-chat.ts'
@@ -89,3 +90,19 @@ const CUT_OFF: TernErrorData = {
   message: 'Tern ended while this reply was being written.',
   remedy: 'Continue goes on where the text ends.',
 }
+
+export const nothingToContinue = (): TernError =>
+  new TernError({
+    code: 'invalid-argument',
+    message: 'This reply has come to its end: there is nothing to go on with.',
+    remedy: 'Ask something, or write it again.',
+  })
+
+export const tooManyCompared = (count: number): TernError =>
+  new TernError({
+    code: 'invalid-argument',
+    message: 'These are more replies than can be read side by side.',
+    expected: `${MAX_COMPARED} at most`,
+    actual: String(count),
+    remedy: 'Keep one of them, and compare again.',
+  })
