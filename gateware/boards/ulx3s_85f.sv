@@ -39,15 +39,19 @@ module ulx3s_85f #(
   logic [3:0] reset_q = '1;
   always_ff @(posedge clk) reset_q <= {reset_q[2:0], !is_locked || !reset_button_n};
 
-  logic received, received_ready, sends, send_ready, overrun_q, is_running, is_idle, waits, wait_ready;
-  logic [7:0] received_byte, sent_byte, waiting_byte;
+  logic received, received_ready, sends, send_ready, overrun_q, is_running, is_idle, waits, wait_ready, stored, stored_ready;
+  logic [7:0] stored_byte, received_byte, sent_byte, waiting_byte;
   logic [9:0] unused_count;
   tern_uart_receive #(.CYCLES_A_BIT((CLOCK_KHZ + BAUD_KHZ / 2) / BAUD_KHZ)) u_receive (
     .clk_i(clk), .rst_i(reset_q[3]), .line_i(ftdi_txd), .valid_o(received), .byte_o(received_byte)
   );
   tern_fifo #(.BITS(8), .DEPTH_BITS(9)) u_waiting (
     .clk_i(clk), .rst_i(reset_q[3]), .in_valid_i(received), .in_ready_o(received_ready), .value_i(received_byte),
-    .out_valid_o(waits), .out_ready_i(wait_ready), .value_o(waiting_byte), .count_o(unused_count)
+    .out_valid_o(stored), .out_ready_i(stored_ready), .value_o(stored_byte), .count_o(unused_count)
+  );
+  tern_skid #(.BITS(8)) u_skid (
+    .clk_i(clk), .rst_i(reset_q[3]), .in_valid_i(stored), .in_ready_o(stored_ready), .value_i(stored_byte),
+    .out_valid_o(waits), .out_ready_i(wait_ready), .value_o(waiting_byte)
   );
   always_ff @(posedge clk) overrun_q <= !reset_q[3] && !is_idle && (overrun_q || received && !received_ready);
   tern_uart_send #(.CYCLES_A_BIT((CLOCK_KHZ + BAUD_KHZ / 2) / BAUD_KHZ)) u_send (
