@@ -268,10 +268,10 @@ describe('the meter', () => {
     expect(await window.end('system')).toMatchObject({ joules: expect.closeTo(15), aboveIdleJoules: null, idle: null })
   })
 
-  it('calls a short reply that was sampled bound, a long one measured', async () => {
+  it('calls a short reply on a card that was sampled bound, a long one estimated', async () => {
     for (const [seconds, quality] of [
       [2, 'bound'],
-      [21, 'measured'],
+      [21, 'estimated'],
     ] as const) {
       const { meter, time } = powered({ readers: [{ scope: 'gpu', counterRangeJoules: null }] })
       const window = meter.begin()
