@@ -12,6 +12,17 @@ const fileId = v.string()
 const chatFileFormatSchema = v.picklist(['markdown', 'html', 'json', 'archive'])
 export type ChatFileFormat = v.InferOutput<typeof chatFileFormatSchema>
 
+/** Why something of a file is not taken in. */
+const leaveOutReasonSchema = v.picklist([
+  'parts-not-text',
+  'tool-and-system-messages',
+  'damaged-messages',
+  'chats-without-messages',
+  'damaged-chats',
+  'chats-twice',
+])
+export type LeaveOutReason = v.InferOutput<typeof leaveOutReasonSchema>
+
 /** What a file holds, before or after it was taken in. */
 const importReportSchema = v.object({
   /** Whose file it is. */
@@ -21,7 +32,7 @@ const importReportSchema = v.object({
   /** Chats that are here already: left as they are. */
   knownChats: count,
   /** What cannot be taken in, with the reason and how many. */
-  leftOut: v.array(v.object({ reason: v.string(), count })),
+  leftOut: v.array(v.object({ reason: leaveOutReasonSchema, count })),
 })
 export type ImportReport = v.InferOutput<typeof importReportSchema>
 

@@ -1,4 +1,5 @@
 /** Every word that the window shows, in English: what any other language has to say. Figures are formatted by ui/units.ts. */
+import type { LeaveOutReason } from '../../contract/app/chat-files.ts'
 import { roundTo2 } from './rounding.ts'
 import type { Widened } from './widened.ts'
 
@@ -80,7 +81,22 @@ export const english = {
       taken: (chats: number, messages: number) =>
         `${plural(chats, 'chat', 'chats')} with ${plural(messages, 'message', 'messages')} taken in.`,
       known: (chats: number) => `${plural(chats, 'chat is', 'chats are')} here already and stay as they are.`,
-      leftOut: (reason: string, count: number) => `Left out: ${number.format(count)} ${reason}.`,
+      leftOut: (reason: LeaveOutReason, count: number) => {
+        switch (reason) {
+          case 'parts-not-text':
+            return `Left out: ${plural(count, 'part of a message that is', 'parts of messages that are')} not text.`
+          case 'tool-and-system-messages':
+            return `Left out: ${plural(count, 'message', 'messages')} of tools and systems.`
+          case 'damaged-messages':
+            return `Left out: ${plural(count, 'damaged message', 'damaged messages')}.`
+          case 'chats-without-messages':
+            return `Left out: ${plural(count, 'chat', 'chats')} without messages.`
+          case 'damaged-chats':
+            return `Left out: ${plural(count, 'chat that is', 'chats that are')} damaged or of a later version.`
+          case 'chats-twice':
+            return `${plural(count, 'chat stands', 'chats stand')} more than once in this file and ${count === 1 ? 'is' : 'are'} taken in once.`
+        }
+      },
       take: (chats: number) => `Take in ${plural(chats, 'chat', 'chats')}`,
       cancel: 'Cancel',
     },

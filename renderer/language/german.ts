@@ -81,7 +81,22 @@ export const german: Words = {
       taken: (chats, messages) =>
         `${plural(chats, 'Chat', 'Chats')} mit ${plural(messages, 'Nachricht', 'Nachrichten')} übernommen.`,
       known: chats => `${plural(chats, 'Chat ist', 'Chats sind')} schon da und bleiben, wie sie sind.`,
-      leftOut: (reason, count) => `Ausgelassen: ${number.format(count)} ${reason}.`,
+      leftOut: (reason, count) => {
+        switch (reason) {
+          case 'parts-not-text':
+            return `Ausgelassen: ${plural(count, 'Teil einer Nachricht, der kein', 'Teile von Nachrichten, die kein')} Text ${count === 1 ? 'ist' : 'sind'}.`
+          case 'tool-and-system-messages':
+            return `Ausgelassen: ${plural(count, 'Nachricht', 'Nachrichten')} von Werkzeugen und System.`
+          case 'damaged-messages':
+            return `Ausgelassen: ${plural(count, 'beschädigte Nachricht', 'beschädigte Nachrichten')}.`
+          case 'chats-without-messages':
+            return `Ausgelassen: ${plural(count, 'Chat', 'Chats')} ohne Nachrichten.`
+          case 'damaged-chats':
+            return `Ausgelassen: ${plural(count, 'Chat, der', 'Chats, die')} beschädigt oder aus einer späteren Version ${count === 1 ? 'ist' : 'sind'}.`
+          case 'chats-twice':
+            return `${plural(count, 'Chat steht', 'Chats stehen')} mehrfach in dieser Datei und ${count === 1 ? 'wird' : 'werden'} einmal übernommen.`
+        }
+      },
       take: chats => `${plural(chats, 'Chat', 'Chats')} übernehmen`,
       cancel: 'Abbrechen',
     },

@@ -2,13 +2,19 @@
 import { strToU8, zipSync } from 'fflate'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { createRandom, wholeBelow } from '../../engine/seeded-random.ts'
+import { chatLibrary } from '../../main/host/chat-library.ts'
 import { ChatFiles } from '../../main/services/chat-files/chat-files.ts'
 import { orderedTree } from '../../main/services/chat-files/ordered-tree.ts'
 import type { ChatLibrary, StoredChat } from '../../main/services/chat-files/ports.ts'
 import { fileNameOf } from '../../main/services/chat-files/write-chat-file.ts'
+import { Chats } from '../../main/services/chats/chats.ts'
+import type { EngineAccess } from '../../main/services/chats/ports.ts'
+import { openDiskChatStore } from '../../main/services/store/disk-chat-store.ts'
 import { chatRecord, messageNode } from '../messages.ts'
+import { temporaryFolder } from '../temporary-folder.ts'
 import { createTestTime } from '../test-time.ts'
 
+const folder = temporaryFolder()
 let library: Map<string, StoredChat>
 let files: ChatFiles
 const time = createTestTime()
@@ -193,8 +199,8 @@ describe('other programs', () => {
         messages: 3,
         knownChats: 0,
         leftOut: [
-          { reason: 'parts of messages that are not text', count: 1 },
-          { reason: 'messages of tools and systems', count: 1 },
+          { reason: 'parts-not-text', count: 1 },
+          { reason: 'tool-and-system-messages', count: 1 },
         ],
       })
       await files.import(id)
@@ -304,6 +310,132 @@ describe('other programs', () => {
   })
 })
 
+describe('ids of a file', () => {
+  const turn = (content: string) => ({ versions: [{ role: 'user', content }], currentlySelected: 0 })
+  const webUi = (id: string, messages: Record<string, unknown>) => ({
+    id,
+    title: id,
+    chat: { history: { currentId: null, messages } },
+  })
+
+  it('of any script are told apart', async () => {
+    const said = { role: 'user', content: 'Hello' }
+    await files.import(upload(json([webUi('漢字', { 一: said, 二: said }), webUi('假名', { 一: said })])))
+    expect([...library.values()].map(({ messages }) => new Set(messages.map(({ id }) => id)).size)).toEqual([2, 1])
+  })
+
+  it('are made for chats without one, and stay the same when the chat goes on', async () => {
+    const node = (parent: string | null, role: string, text: string) => ({
+      parent,
+      message: { author: { role }, content: { parts: [text] } },
+    })
+    const first = { title: 'One', create_time: 1, mapping: { a: node(null, 'user', 'One?') } }
+    const second = { title: 'Two', create_time: 2, mapping: { a: node(null, 'user', 'Two?') } }
+    await files.import(upload(json([first, second])))
+    expect(library.size).toBe(2)
+    const longer = { ...first, mapping: { ...first.mapping, b: node('a', 'assistant', 'One.') } }
+    expect(files.read(upload(json([longer])))).toMatchObject({ chats: 0, knownChats: 1 })
+  })
+
+  it('that two files of LM Studio share are two chats; the same chat twice is one', async () => {
+    const bytes = zip({
+      'a/1700000000000.conversation.json': { name: 'A', messages: [turn('One')] },
+      'b/1700000000000.conversation.json': { name: 'B', messages: [turn('Two')] },
+      'c/1700000000000.conversation.json': { name: 'B', messages: [turn('Two'), turn('Three')] },
+    })
+    const id = upload(bytes)
+    expect(files.read(id)).toMatchObject({ chats: 2, messages: 3, leftOut: [{ reason: 'chats-twice', count: 1 }] })
+    await files.import(id)
+    expect([...library.values()].map(({ messages }) => messages.map(({ content }) => content))).toEqual([
+      ['One'],
+      ['Two', 'Three'],
+    ])
+    expect(files.read(upload(bytes))).toMatchObject({ chats: 0, knownChats: 2 })
+  })
+
+  it('of messages that stand in another chat are made new', async () => {
+    const store = await openDiskChatStore({ folder: folder.path, stamp: 'now' })
+    const chats = new Chats({} as EngineAccess, store, { time })
+    const own = new ChatFiles(chatLibrary(chats, store), time, () => 'upload')
+    const chat = (id: string) => {
+      const messages = [
+        messageNode({ id: 'q', role: 'user', content: id }),
+        messageNode({ id: 'a', parentId: 'q', content: `Reply to ${id}` }),
+      ]
+      return { format: 'tern-chat', version: 1, ...chatRecord({ id, activeLeafId: 'a' }), messages }
+    }
+    const bytes = json([chat('c1'), chat('c2')])
+    expect(await own.import(upload(bytes, own))).toMatchObject({ chats: 2, messages: 4 })
+    for (const id of ['c1', 'c2']) {
+      const { chat: kept, messages } = (await store.open(id))!
+      expect(messages.map(({ content }) => content)).toEqual([id, `Reply to ${id}`])
+      expect(messages.map(({ parentId }) => parentId)).toEqual([null, messages[0].id])
+      expect(kept.activeLeafId).toBe(messages[1].id)
+    }
+    expect(await own.import(upload(bytes, own))).toMatchObject({ chats: 0, knownChats: 2 })
+    await chats.delete('c1')
+    expect(await own.import(upload(bytes, own))).toMatchObject({ chats: 1, messages: 2, knownChats: 1 })
+    expect((await store.open('c1'))!.chat.deletedAtMs).toBeNull()
+    await chats.settle()
+    await store.close()
+  })
+})
+
+describe('a damaged export', () => {
+  it('ChatGPT: a message that cannot be read costs itself, and a chat that cannot is counted', async () => {
+    const node = (parent: string | null, text: string) => ({
+      parent,
+      message: { author: { role: 'user' }, content: { parts: [text] } },
+    })
+    const conversation = {
+      id: 'x',
+      mapping: { a: node(null, 'One'), b: { parent: 'a', message: { author: 7 } }, c: node('b', 'Three') },
+    }
+    const id = upload(json([conversation, { id: 'y', mapping: 7 }, { id: 'z', mapping: null }, { a: 1 }]))
+    expect(files.read(id)).toMatchObject({
+      chats: 1,
+      messages: 2,
+      leftOut: [
+        { reason: 'damaged-messages', count: 1 },
+        { reason: 'damaged-chats', count: 2 },
+      ],
+    })
+    await files.import(id)
+    expect(library.get('chatgpt-x')!.messages.map(({ id, parentId }) => [id, parentId])).toEqual([
+      ['chatgpt-x-a', null],
+      ['chatgpt-x-c', 'chatgpt-x-a'],
+    ])
+  })
+
+  it('Open WebUI: messages without a tree follow each other', async () => {
+    const messages = [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'Hello' },
+    ]
+    const id = upload(
+      json([
+        { id: 'old', chat: { messages } },
+        { id: 'broken', chat: 3 },
+      ]),
+    )
+    expect(files.read(id)).toMatchObject({ chats: 1, messages: 2, leftOut: [{ reason: 'damaged-chats', count: 1 }] })
+    await files.import(id)
+    const { chat, messages: taken } = library.get('open-webui-old')!
+    expect(taken[1].parentId).toBe(taken[0].id)
+    expect(chat.activeLeafId).toBe(taken[1].id)
+  })
+
+  it('Jan: messages are not taken for threads', () => {
+    const message = { id: 'm', thread_id: 't', role: 'user', created_at: 1, content: 'Hi' }
+    const id = upload(json([{ id: 't', assistants: [] }, message, { id: 'n', thread_id: 't' }]))
+    expect(files.read(id)).toMatchObject({
+      chats: 1,
+      messages: 1,
+      leftOut: [{ reason: 'damaged-messages', count: 1 }],
+    })
+  })
+})
+
 describe('a file that is none, or means harm', () => {
   it.each<[string, Uint8Array]>([
     ['nothing', new Uint8Array()],
@@ -361,7 +493,7 @@ describe('a file that is none, or means harm', () => {
     const id = upload(json([good, { ...good, id: '../x' }, { ...good, id: 'y', version: 9 }]))
     expect(files.read(id)).toMatchObject({
       chats: 1,
-      leftOut: [{ reason: 'chats of a later version or damaged', count: 2 }],
+      leftOut: [{ reason: 'damaged-chats', count: 2 }],
     })
   })
 

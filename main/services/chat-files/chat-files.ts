@@ -4,6 +4,7 @@ import { MAX_PIECE_BYTES } from '../../../contract/app/chat-files.ts'
 import { TernError } from '../../../contract/errors.ts'
 import type { NewId } from '../../ids.ts'
 import type { Cancel, Time } from '../../time.ts'
+import { withOwnMessageIds } from './foreign-formats.ts'
 import type { ChatLibrary, StoredChat } from './ports.ts'
 import { type ReadFile, readChatFile, tooLarge } from './read-chat-file.ts'
 import { archiveOf, chatHtml, chatJson, chatMarkdown, fileNameOf } from './write-chat-file.ts'
@@ -68,11 +69,20 @@ export class ChatFiles {
     const taken: StoredChat[] = []
     for (const stored of chats) {
       if (this.library.has(stored.chat.id)) continue
-      await this.library.adopt(stored)
+      await this.adopt(stored)
       taken.push(stored)
     }
     this.drop(uploadId)
     return reportOf(source, taken, chats.length - taken.length, leftOut)
+  }
+
+  /** An id of a message may stand in another chat that is here; what else failed fails again. */
+  private async adopt(stored: StoredChat): Promise<void> {
+    try {
+      await this.library.adopt(stored)
+    } catch {
+      await this.library.adopt(withOwnMessageIds(stored))
+    }
   }
 
   /** Throws `chat-not-found`. */

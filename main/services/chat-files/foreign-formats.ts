@@ -2,12 +2,14 @@
  * Files of other programs, read leniently: what they hold of conversations is taken, all branches among it; what is not text
  * is left out and counted. Ids are those of the file, so that the same file gives the same chats again.
  */
+import { createHash } from 'node:crypto'
 import * as v from 'valibot'
+import type { LeaveOutReason } from '../../../contract/app/chat-files.ts'
 import type { MessageNode } from '../chats/ports.ts'
 import type { StoredChat } from './ports.ts'
 
 /** Counts what could not be taken, by reason. */
-export type LeaveOut = (reason: string, count?: number) => void
+export type LeaveOut = (reason: LeaveOutReason, count?: number) => void
 
 interface Draft {
   source: string
@@ -44,37 +46,34 @@ const chatGptSchema = v.object({
   create_time: time,
   update_time: time,
   current_node: text,
-  mapping: v.record(
-    v.string(),
-    v.object({
-      id: v.optional(v.nullable(v.string()), null),
-      parent: text,
-      message: v.optional(
-        v.nullable(
-          v.object({
-            author: v.object({ role: v.string() }),
-            create_time: time,
-            weight: v.optional(v.nullable(v.number()), null),
-            recipient: text,
-            content: v.optional(v.nullable(v.object({ parts: v.optional(v.array(v.unknown()), []), text })), null),
-          }),
-        ),
-        null,
-      ),
-    }),
+  mapping: v.record(v.string(), v.unknown()),
+})
+const chatGptNodeSchema = v.object({
+  parent: v.fallback(text, null),
+  message: v.optional(
+    v.nullable(
+      v.object({
+        author: v.object({ role: v.string() }),
+        create_time: time,
+        weight: v.optional(v.nullable(v.number()), null),
+        recipient: text,
+        content: v.optional(v.nullable(v.object({ parts: v.optional(v.array(v.unknown()), []), text })), null),
+      }),
+    ),
+    null,
   ),
 })
 
 export function readChatGpt(json: unknown, leaveOut: LeaveOut): StoredChat | null {
   const parsed = v.safeParse(chatGptSchema, json)
-  if (!parsed.success) return null
+  if (!parsed.success) return damaged(json, 'mapping', leaveOut)
   const { mapping, ...chat } = parsed.output
-  const messages = Object.entries(mapping).map(([key, { parent, message }]): DraftMessage => {
+  const messages = Object.entries(mapping).map(([key, node]): DraftMessage => {
+    const { parent, message } = nodeOf(chatGptNodeSchema, node, leaveOut) ?? { parent: parentIn(node), message: null }
     const isShown = message !== null && message.weight !== 0 && (message.recipient ?? 'all') === 'all'
     const parts = message?.content?.parts ?? []
     const texts = parts.filter(part => typeof part === 'string')
-    if (isShown && texts.length < parts.length)
-      leaveOut('parts of messages that are not text', parts.length - texts.length)
+    if (isShown && texts.length < parts.length) leaveOut('parts-not-text', parts.length - texts.length)
     return {
       id: key,
       parentId: parent,
@@ -106,27 +105,31 @@ const openWebUiSchema = v.object({
   updated_at: time,
   chat: v.object({
     title: text,
-    history: v.object({
-      currentId: text,
-      messages: v.record(
-        v.string(),
-        v.object({ parentId: text, role: v.string(), content: v.optional(v.unknown()), timestamp: time }),
-      ),
-    }),
+    history: v.optional(v.object({ currentId: text, messages: v.record(v.string(), v.unknown()) })),
+    /** Old exports have only the branch in sight. */
+    messages: v.optional(v.array(v.unknown()), []),
   }),
+})
+const openWebUiMessageSchema = v.object({
+  parentId: v.fallback(text, null),
+  role: v.string(),
+  content: v.optional(v.unknown()),
+  timestamp: time,
 })
 
 export function readOpenWebUi(json: unknown, leaveOut: LeaveOut): StoredChat | null {
   const parsed = v.safeParse(openWebUiSchema, json)
-  if (!parsed.success) return null
+  if (!parsed.success) return damaged(json, 'chat', leaveOut)
   const { chat, created_at, ...head } = parsed.output
-  const messages = Object.entries(chat.history.messages).map(([key, message]): DraftMessage => {
+  const { currentId, messages: nodes } = chat.history ?? inOneLine(chat.messages)
+  const messages = Object.entries(nodes).map(([key, node]): DraftMessage => {
+    const message = nodeOf(openWebUiMessageSchema, node, leaveOut)
     return {
       id: key,
-      parentId: message.parentId,
-      role: message.role,
-      text: textOfContent(message.content, leaveOut),
-      createdAtMs: msOf(message.timestamp, msOf(created_at)),
+      parentId: message === null ? parentIn(node) : message.parentId,
+      role: message?.role ?? 'hidden',
+      text: textOfContent(message?.content, leaveOut),
+      createdAtMs: msOf(message?.timestamp ?? null, msOf(created_at)),
     }
   })
   return storedChat(
@@ -137,10 +140,19 @@ export function readOpenWebUi(json: unknown, leaveOut: LeaveOut): StoredChat | n
       createdAtMs: msOf(created_at),
       updatedAtMs: msOf(head.updated_at, msOf(created_at)),
       messages,
-      leafId: chat.history.currentId,
+      leafId: currentId,
     },
     leaveOut,
   )
+}
+
+/** Messages without a tree, each below the one before it. */
+function inOneLine(messages: readonly unknown[]) {
+  const nodes = messages.map((message, index) => [
+    `${index}`,
+    { ...(message as object), parentId: index === 0 ? null : `${index - 1}` },
+  ])
+  return { currentId: `${messages.length - 1}`, messages: Object.fromEntries(nodes) as Record<string, unknown> }
 }
 
 // ---- LM Studio
@@ -165,7 +177,7 @@ const lmStudioSchema = v.object({
 /** `fileName`: such files have no id but their name. */
 export function readLmStudio(json: unknown, fileName: string, leaveOut: LeaveOut): StoredChat | null {
   const parsed = v.safeParse(lmStudioSchema, json)
-  if (!parsed.success) return null
+  if (!parsed.success) return damaged(json, 'messages', leaveOut)
   const { name, createdAt, messages } = parsed.output
   const createdAtMs = msOf(createdAt, Number(/(\d{13})/.exec(fileName)?.[1] ?? 0))
   let parentId: string | null = null
@@ -207,11 +219,16 @@ const janMessageSchema = v.object({
 export function readJan(threads: readonly unknown[], messages: readonly unknown[], leaveOut: LeaveOut): StoredChat[] {
   const known = messages.flatMap(message => {
     const parsed = v.safeParse(janMessageSchema, message)
+    if (!parsed.success && isJanMessage(message)) leaveOut('damaged-messages')
     return parsed.success ? [parsed.output] : []
   })
   return threads.flatMap(thread => {
+    if (isJanMessage(thread)) return []
     const parsed = v.safeParse(janThreadSchema, thread)
-    if (!parsed.success) return []
+    if (!parsed.success) {
+      damaged(thread, 'assistants', leaveOut)
+      return []
+    }
     const { id: threadId, title, created, updated } = parsed.output
     const own = known
       .filter(({ thread_id }) => thread_id === threadId)
@@ -236,7 +253,30 @@ export function readJan(threads: readonly unknown[], messages: readonly unknown[
   })
 }
 
+const isJanMessage = (item: unknown): boolean => typeof item === 'object' && item !== null && 'thread_id' in item
+
 // ---- what they share
+
+/** Whether it was meant as a chat is told by the `key` that only chats have; what else stands in an export is no loss. */
+function damaged(item: unknown, key: string, leaveOut: LeaveOut): null {
+  if (typeof item === 'object' && item !== null && key in item) leaveOut('damaged-chats')
+  return null
+}
+
+/** null: one message that cannot be read costs itself, not its chat. */
+function nodeOf<const S extends v.GenericSchema>(schema: S, node: unknown, leaveOut: LeaveOut) {
+  const parsed = v.safeParse(schema, node)
+  if (!parsed.success) leaveOut('damaged-messages')
+  return parsed.success ? parsed.output : null
+}
+
+/** So that what hangs below a damaged message hangs below what stands above it. */
+function parentIn(node: unknown): string | null {
+  if (typeof node !== 'object' || node === null) return null
+  const { parent, parentId } = node as Record<string, unknown>
+  const found = parent ?? parentId
+  return typeof found === 'string' ? found : null
+}
 
 const partSchema = v.object({ type: v.string(), text: v.union([v.string(), v.object({ value: v.string() })]) })
 
@@ -250,7 +290,7 @@ function textOfContent(content: unknown, leaveOut: LeaveOut): string {
       if (parsed.success && parsed.output.type === 'text') {
         return [typeof parsed.output.text === 'string' ? parsed.output.text : parsed.output.text.value]
       }
-      leaveOut('parts of messages that are not text')
+      leaveOut('parts-not-text')
       return []
     })
     .join('\n')
@@ -258,7 +298,7 @@ function textOfContent(content: unknown, leaveOut: LeaveOut): string {
 
 /** Only what people and models said, as a tree; what stood between hangs below what came before it. null: nothing is left. */
 function storedChat(draft: Draft, leaveOut: LeaveOut): StoredChat | null {
-  const chatId = `${draft.source}-${idOf(draft.id)}`
+  const chatId = `${draft.source}-${idOf(draft.id === '' ? fingerprint(draft) : draft.id)}`
   const byId = new Map(draft.messages.map(message => [message.id, message]))
   const isTaken = ({ role, text: words }: DraftMessage) =>
     (role === 'user' || role === 'assistant') && words.trim() !== ''
@@ -276,9 +316,9 @@ function storedChat(draft: Draft, leaveOut: LeaveOut): StoredChat | null {
   const others = draft.messages.filter(
     message => !isTaken(message) && message.role !== 'hidden' && message.text.trim() !== '',
   )
-  if (others.length > 0) leaveOut('messages of tools and systems', others.length)
+  if (others.length > 0) leaveOut('tool-and-system-messages', others.length)
   if (taken.length === 0) {
-    leaveOut('chats without messages')
+    leaveOut('chats-without-messages')
     return null
   }
   const nodes = taken.map(({ id: own, parentId, role, text: content, createdAtMs }): MessageNode => {
@@ -316,5 +356,34 @@ function storedChat(draft: Draft, leaveOut: LeaveOut): StoredChat | null {
   }
 }
 
-/** As part of an address. */
-const idOf = (foreign: string): string => foreign.replace(/[^\w-]/g, '_').slice(0, 120)
+const hashOf = (words: string): string => createHash('sha256').update(words).digest('hex').slice(0, 16)
+
+/** For a chat without an id: what does not change when the chat goes on. */
+const fingerprint = ({ createdAtMs, title, messages }: Draft): string =>
+  hashOf(JSON.stringify([createdAtMs, title, messages.find(({ role }) => role === 'user')?.text ?? '']))
+
+const MAX_PLAIN_ID_CHARACTERS = 64
+
+/** As part of an address; what had to be changed for that is told apart by a hash. */
+function idOf(foreign: string): string {
+  const plain = foreign.replace(/[^\w-]/g, '_').slice(0, MAX_PLAIN_ID_CHARACTERS)
+  return plain === foreign ? plain : `${plain}-${hashOf(foreign)}`
+}
+
+/** Another id for a chat whose own is taken by another one of the same file. */
+export function otherIdOf({ chat, messages }: StoredChat): StoredChat {
+  const question = messages.find(({ role }) => role === 'user')?.content ?? ''
+  return {
+    chat: { ...chat, id: `${chat.id.slice(0, 180)}-${hashOf(JSON.stringify([chat.createdAtMs, question]))}` },
+    messages,
+  }
+}
+
+/** With message ids that no other chat has: those of a copy stand in its original too. */
+export function withOwnMessageIds({ chat, messages }: StoredChat): StoredChat {
+  const own = (messageId: string | null) => messageId && `${hashOf(chat.id)}-${hashOf(messageId)}`
+  return {
+    chat: { ...chat, activeLeafId: own(chat.activeLeafId) },
+    messages: messages.map(message => ({ ...message, id: own(message.id)!, parentId: own(message.parentId) })),
+  }
+}

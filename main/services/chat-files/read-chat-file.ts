@@ -1,9 +1,9 @@
 /** Tells whose file it is, and reads its chats. Files are hostile: bounded, parsed, and never trusted in names or sizes. */
 import { unzipSync } from 'fflate'
 import * as v from 'valibot'
-import type { ImportReport } from '../../../contract/app/chat-files.ts'
+import type { ImportReport, LeaveOutReason } from '../../../contract/app/chat-files.ts'
 import { TernError } from '../../../contract/errors.ts'
-import { type LeaveOut, readChatGpt, readJan, readLmStudio, readOpenWebUi } from './foreign-formats.ts'
+import { type LeaveOut, otherIdOf, readChatGpt, readJan, readLmStudio, readOpenWebUi } from './foreign-formats.ts'
 import { orderedTree } from './ordered-tree.ts'
 import type { StoredChat } from './ports.ts'
 import { TERN_FORMAT, ternChatSchema } from './tern-format.ts'
@@ -15,17 +15,31 @@ const MAX_ENTRIES = 200_000
 export interface ReadFile {
   source: ImportReport['source']
   chats: StoredChat[]
-  leftOut: { reason: string; count: number }[]
+  leftOut: { reason: LeaveOutReason; count: number }[]
 }
 
 /** Throws `format-invalid` when it is no file of chats that Tern knows, `limit-exceeded` when it is too large. */
 export function readChatFile(bytes: Uint8Array): ReadFile {
-  const counts = new Map<string, number>()
+  const counts = new Map<LeaveOutReason, number>()
   const leaveOut: LeaveOut = (reason, count = 1) => void counts.set(reason, (counts.get(reason) ?? 0) + count)
   const found = readEntries(entriesOf(bytes), leaveOut)
   if (found === null) throw unknownFile()
-  const chats = found.chats.map(chat => orderedTree(chat))
+  const chats = eachOnce(found.chats, leaveOut).map(chat => orderedTree(chat))
   return { source: found.source, chats, leftOut: [...counts].map(([reason, count]) => ({ reason, count })) }
+}
+
+/** Files of one name in two folders are two chats; the same chat twice is one, the longer. */
+function eachOnce(chats: readonly StoredChat[], leaveOut: LeaveOut): StoredChat[] {
+  const byId = new Map<string, StoredChat>()
+  for (const one of chats) {
+    const first = byId.get(one.chat.id)
+    const isOther = first !== undefined && otherIdOf(first).chat.id !== otherIdOf(one).chat.id
+    const stored = isOther ? otherIdOf(one) : one
+    const same = byId.get(stored.chat.id)
+    if (same !== undefined) leaveOut('chats-twice')
+    if (same === undefined || same.messages.length < stored.messages.length) byId.set(stored.chat.id, stored)
+  }
+  return [...byId.values()]
 }
 
 interface Entry {
@@ -86,8 +100,7 @@ function readEntries(entries: readonly Entry[], leaveOut: LeaveOut): Omit<ReadFi
   if (all.some(({ item }) => isObject(item) && item.format === TERN_FORMAT)) {
     const chats = read(item => {
       const parsed = v.safeParse(ternChatSchema, item)
-      if (!parsed.success && isObject(item) && item.format === TERN_FORMAT)
-        leaveOut('chats of a later version or damaged')
+      if (!parsed.success && isObject(item) && item.format === TERN_FORMAT) leaveOut('damaged-chats')
       return parsed.success ? parsed.output : null
     })
     return { source: 'tern', chats }

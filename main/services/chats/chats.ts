@@ -182,11 +182,12 @@ export class Chats {
   }
 
   has(chatId: string): boolean {
-    return this.summaries.has(chatId)
+    return this.summaries.isKept(chatId)
   }
 
-  /** A chat from elsewhere, with its own ids. All of it or nothing. */
+  /** A chat from elsewhere, with its own ids. All of it or nothing; one that was just deleted comes back. */
   async adopt(record: ChatRecord, messages: readonly MessageNode[]): Promise<void> {
+    if (this.summaries.has(record.id)) return this.restore(record.id)
     const chat = { ...record, title: givenTitle(record.title) ?? titleOf(messages[0]?.content ?? '') }
     await this.writes.add(async () => {
       await this.store.addChat({ ...chat, activeLeafId: null })

@@ -35,6 +35,11 @@ export class Summaries {
     return this.byId.has(chatId)
   }
 
+  /** Neither unknown nor deleted. */
+  isKept(chatId: string): boolean {
+    return this.byId.get(chatId)?.isDeleted === false
+  }
+
   remove(chatId: string): void {
     if (this.byId.delete(chatId)) this.tell({ kind: 'removed', chatId })
   }
