@@ -6,7 +6,7 @@ import { openDiskChatStore } from '../main/services/store/disk-chat-store.ts'
 import { chatRecord, messageNode } from './messages.ts'
 
 const [folder, seed] = process.argv.slice(2)
-const store = await openDiskChatStore({ folder: folder!, stamp: 'writer' })
+const store = await openDiskChatStore({ folder: folder!, stamp: 'writer', nowMs: 1e12 })
 const chatId = `chat-${seed}`
 const tell = (line: string) => process.stdout.write(`${line}\n`)
 await store.addChat(chatRecord({ id: chatId, title: 'Killed' }))

@@ -33,7 +33,12 @@ export async function openAppStorage(options: AppStorageOptions = {}): Promise<A
   const { workerUrl } = options
   try {
     await makeDataFolder(folder)
-    const store = await openDiskChatStore({ folder, stamp, ...(workerUrl === undefined ? {} : { workerUrl }) })
+    const store = await openDiskChatStore({
+      folder,
+      stamp,
+      nowMs: Date.now(),
+      ...(workerUrl === undefined ? {} : { workerUrl }),
+    })
     return appStorage(store, { path: folder, problem: null, recovery: store.recovery }, () => store.close())
   } catch (thrown) {
     const error = thrown instanceof TernError ? toErrorData(thrown) : unusable(folder, thrown)

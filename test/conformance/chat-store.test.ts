@@ -44,7 +44,7 @@ it.each([1, 2, 3, 4, 5, 6])('seed %i: the disk says what memory says', async see
   const below = (limit: number) => wholeBelow(random, limit)
   const pick = <T>(list: readonly T[]): T => list[below(list.length)]
   const memory = createMemoryChatStore()
-  const open = () => openDiskChatStore({ folder: folder.path, stamp: 'test' })
+  const open = () => openDiskChatStore({ folder: folder.path, stamp: 'test', nowMs: 1e12 })
   let disk = await open()
   const chats = ['none']
   const messages = ['none']

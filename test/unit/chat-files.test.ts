@@ -354,7 +354,7 @@ describe('ids of a file', () => {
   })
 
   it('of messages that stand in another chat are made new', async () => {
-    const store = await openDiskChatStore({ folder: folder.path, stamp: 'now' })
+    const store = await openDiskChatStore({ folder: folder.path, stamp: 'now', nowMs: 1e12 })
     const chats = new Chats({} as EngineAccess, store, { time })
     const own = new ChatFiles(chatLibrary(chats, store), time, () => 'upload')
     const chat = (id: string) => {

@@ -6,8 +6,10 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -26,7 +28,7 @@ import { allBytesIn, codeOf, temporaryFolder } from '../temporary-folder.ts'
 
 const folder = temporaryFolder()
 const { at } = folder
-const open = () => openDiskChatStore({ folder: folder.path, stamp: 'now' })
+const open = () => openDiskChatStore({ folder: folder.path, stamp: 'now', nowMs: 1e12 })
 
 const chat = (id: string) => chatRecord({ id, title: `Chat ${id}` })
 
@@ -79,6 +81,58 @@ describe('a killed process', () => {
       }
       await store.close()
     }
+  })
+})
+
+describe('the check of the whole file at a start', () => {
+  /** On a page that no list and no opening of a chat reads: found by the check alone. */
+  const isChecked = async (between: () => void): Promise<boolean> => {
+    const path = at('chats.db')
+    const first = await open()
+    await fill(first, 3, 300)
+    await first.close()
+    const { atime, mtime } = statSync(path)
+    const bytes = readFileSync(path)
+    bytes.fill(0xa5, 4096 * 30, 4096 * 31)
+    writeFileSync(path, bytes)
+    // As a disk that loses bits: without a trace.
+    utimesSync(path, atime, mtime)
+    const note = JSON.parse(readFileSync(`${path}.closed`, 'utf8'))
+    writeFileSync(`${path}.closed`, JSON.stringify({ ...note, modifiedAtMs: statSync(path).mtimeMs }))
+    between()
+    const second = await open()
+    await second.close()
+    return second.recovery !== null
+  }
+  const changeNote = (change: (note: Record<string, number>) => object) => {
+    const path = `${at('chats.db')}.closed`
+    writeFileSync(path, JSON.stringify(change(JSON.parse(readFileSync(path, 'utf8')))))
+  }
+  const WEEK_MS = 7 * 24 * 3_600_000
+
+  it.each<[string, boolean, () => void]>([
+    ['is spared when it was closed and is untouched', false, () => {}],
+    ['is made after a kill', true, () => rmSync(`${at('chats.db')}.closed`)],
+    ['is made when the note cannot be read', true, () => writeFileSync(`${at('chats.db')}.closed`, '{')],
+    ['is made when somebody has written', true, () => utimesSync(at('chats.db'), 1, 1)],
+    ['is made when somebody has not put all into it', true, () => writeFileSync(`${at('chats.db')}-wal`, '')],
+    ['is made after a week', true, () => changeNote(n => ({ ...n, checkedAtMs: n.checkedAtMs - WEEK_MS - 1 }))],
+    [
+      'is made when the clock was set back',
+      true,
+      () => changeNote(n => ({ ...n, checkedAtMs: n.checkedAtMs + WEEK_MS })),
+    ],
+  ])('%s', async (_, expected, between) => {
+    expect(await isChecked(between)).toBe(expected)
+  })
+
+  it('is made again after a host that was killed', async () => {
+    const store = await open()
+    await store.close()
+    expect(existsSync(`${at('chats.db')}.closed`)).toBe(true)
+    const again = await open()
+    expect(existsSync(`${at('chats.db')}.closed`)).toBe(false)
+    await again.close()
   })
 })
 
@@ -405,7 +459,9 @@ describe('a folder that cannot be used', () => {
   it.skipIf(process.getuid?.() === 0 || process.platform === 'win32')('because it is read-only', async () => {
     mkdirSync(at('locked'))
     chmodSync(at('locked'), 0o500)
-    expect(await codeOf(openDiskChatStore({ folder: at('locked'), stamp: 'now' }))).toBe('store-unavailable')
+    expect(await codeOf(openDiskChatStore({ folder: at('locked'), stamp: 'now', nowMs: 1e12 }))).toBe(
+      'store-unavailable',
+    )
     chmodSync(at('locked'), 0o700)
   })
 

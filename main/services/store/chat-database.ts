@@ -222,11 +222,6 @@ export class ChatDatabase {
     this.run(sql, [name, JSON.stringify(value)])
   }
 
-  /** Of all messages: whose states may stay. */
-  messageIds(): Set<string> {
-    return new Set(this.all('SELECT id FROM messages').map(({ id }) => String(id)))
-  }
-
   close(): void {
     this.database.close()
   }

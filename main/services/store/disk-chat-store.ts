@@ -21,15 +21,17 @@ export interface DiskChatStoreOptions {
   maxStateBytes?: number
   /** For the names of files that are put aside. */
   stamp: string
+  /** By the clock on the wall: how long ago the files were checked. */
+  nowMs: number
   /** The store's thread, where it is bundled. */
   workerUrl?: URL
 }
 
 /** Throws a TernError: `store-busy`, `store-unavailable`, `disk-full`. */
 export async function openDiskChatStore(options: DiskChatStoreOptions): Promise<DiskChatStore> {
-  const { folder, maxStateBytes = MAX_STATE_BYTES, stamp } = options
+  const { folder, maxStateBytes = MAX_STATE_BYTES, stamp, nowMs } = options
   const workerUrl = options.workerUrl ?? new URL('./worker.ts', import.meta.url)
-  const workerData: StoreWorkerData = { folder, maxStateBytes, stamp }
+  const workerData: StoreWorkerData = { folder, maxStateBytes, stamp, nowMs }
   const worker = new Worker(workerUrl, { workerData })
   const calls = new Map<number, { resolve(result: unknown): void; reject(error: unknown): void }>()
   let ended: TernError | null = null

@@ -10,6 +10,8 @@ export const storeWorkerDataSchema = v.object({
   maxStateBytes: v.number(),
   /** Names files that are put aside. */
   stamp: v.string(),
+  /** By the clock on the wall. */
+  nowMs: v.number(),
 })
 export type StoreWorkerData = v.InferOutput<typeof storeWorkerDataSchema>
 

@@ -33,9 +33,10 @@ export class StateDatabase {
   private used: number
 
   /** A file that is damaged or of another version is made anew: it holds nothing that cannot be. Throws as `guard`. */
-  constructor(path: string, maxBytes: number) {
+  /** `isKnownWhole`: it need not be checked. */
+  constructor(path: string, maxBytes: number, isKnownWhole = false) {
     this.maxBytes = maxBytes
-    this.database = storeError.guard(path, () => openStates(path))
+    this.database = storeError.guard(path, () => openStates(path, isKnownWhole))
     const { bytes, used } = this.database
       .prepare('SELECT coalesce(sum(byte_count), 0) AS bytes, coalesce(max(used), 0) AS used FROM states')
       .get() as { bytes: number; used: number }
@@ -95,9 +96,9 @@ export class StateDatabase {
   }
 
   /** Those of messages that are gone, as after a crash between two files. */
-  keepOnly(messageIds: ReadonlySet<string>): void {
+  keepOnly(isKept: (messageId: string) => boolean): void {
     for (const { message_id } of this.database.prepare('SELECT DISTINCT message_id FROM states').all()) {
-      if (!messageIds.has(String(message_id))) this.delete(String(message_id), null)
+      if (!isKept(String(message_id))) this.delete(String(message_id), null)
     }
   }
 
@@ -128,7 +129,7 @@ export class StateDatabase {
   }
 }
 
-function openStates(path: string): DatabaseSync {
+function openStates(path: string, isKnownWhole: boolean): DatabaseSync {
   const open = (): DatabaseSync => {
     const database = new DatabaseSync(path)
     try {
@@ -136,8 +137,11 @@ function openStates(path: string): DatabaseSync {
       // A state that a power cut takes is made anew.
       database.exec('PRAGMA synchronous = OFF; PRAGMA secure_delete = ON; PRAGMA journal_size_limit = 1048576')
       const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
-      const { quick_check: check } = database.prepare('PRAGMA quick_check(1)').get() as { quick_check: string }
-      if (check !== 'ok' || (version !== 0 && version !== VERSION)) throw new DamagedStates()
+      if (version !== 0 && version !== VERSION) throw new DamagedStates()
+      if (!isKnownWhole) {
+        const { quick_check: check } = database.prepare('PRAGMA quick_check(1)').get() as { quick_check: string }
+        if (check !== 'ok') throw new DamagedStates()
+      }
       database.exec(SCHEMA)
       return database
     } catch (error) {

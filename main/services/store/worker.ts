@@ -18,18 +18,28 @@ const { recoverChats } = await import('./recovery.ts')
 const { storeError } = await import('./store-errors.ts')
 const { answer, STATE_BUDGET } = await import('./answer.ts')
 const { DatabaseSync } = await import('./sqlite.ts')
+const { noteCleanEnd, takeCleanEnd } = await import('./clean-end.ts')
 
-const { folder, maxStateBytes, stamp } = v.parse(storeWorkerDataSchema, workerData)
+const { folder, maxStateBytes, stamp, nowMs } = v.parse(storeWorkerDataSchema, workerData)
 const port = parentPort!
 const chatsPath = join(folder, 'chats.db')
+const statesPath = join(folder, 'states.db')
 const backups = join(folder, 'backups')
 
 try {
-  const { chats, opened } = openChats()
-  const states = new StateDatabase(join(folder, 'states.db'), budgetOf(chats.setting(STATE_BUDGET)))
-  states.keepOnly(chats.messageIds())
+  const { chats, opened, checkedAtMs } = openChats()
+  const statesCheckedAtMs = takeCleanEnd(statesPath, nowMs)
+  const states = new StateDatabase(statesPath, budgetOf(chats.setting(STATE_BUDGET)), statesCheckedAtMs !== null)
+  states.keepOnly(messageId => chats.hasMessage(messageId))
   states.trim(() => chats.stateRanks())
-  port.on('message', request => port.postMessage(answer(request, { chats, states }, chatsPath)))
+  port.on('message', request => {
+    const reply = answer(request, { chats, states }, chatsPath)
+    if (request.method === 'close' && reply.kind === 'result') {
+      noteCleanEnd(chatsPath, checkedAtMs)
+      noteCleanEnd(statesPath, statesCheckedAtMs ?? nowMs)
+    }
+    port.postMessage(reply)
+  })
   port.postMessage(opened)
 } catch (thrown) {
   port.postMessage({ kind: 'refused', error: toErrorData(storeError.of(chatsPath, thrown)) })
@@ -44,15 +54,20 @@ function budgetOf(setting: unknown): number {
 
 function openChats() {
   const backUp = backUpChats
+  const cleanSinceMs = takeCleanEnd(chatsPath, nowMs)
   try {
     const chats = new ChatDatabase(chatsPath, backUp)
-    if (chats.firstFault() === null) return { chats, opened: { kind: 'opened', recovery: null } satisfies StoreOpened }
+    if (cleanSinceMs !== null || chats.firstFault() === null) {
+      const opened: StoreOpened = { kind: 'opened', recovery: null }
+      return { chats, opened, checkedAtMs: cleanSinceMs ?? nowMs }
+    }
     chats.close()
   } catch (error) {
     if (toErrorData(error).code !== 'store-damaged') throw error
   }
   const recovery = recoverChats(chatsPath, stamp)
-  return { chats: new ChatDatabase(chatsPath, backUp), opened: { kind: 'opened', recovery } satisfies StoreOpened }
+  const opened: StoreOpened = { kind: 'opened', recovery }
+  return { chats: new ChatDatabase(chatsPath, backUp), opened, checkedAtMs: nowMs }
 }
 
 /** Before a migration: a whole copy, of which the three latest stay. */
