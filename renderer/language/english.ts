@@ -1,5 +1,4 @@
 /** Every word that the window shows, in English: what any other language has to say. Figures are formatted by ui/units.ts. */
-import type { LeaveOutReason } from '../../contract/app/chat-files.ts'
 import { roundTo2 } from './rounding.ts'
 import type { Widened } from './widened.ts'
 
@@ -81,21 +80,17 @@ export const english = {
       taken: (chats: number, messages: number) =>
         `${plural(chats, 'chat', 'chats')} with ${plural(messages, 'message', 'messages')} taken in.`,
       known: (chats: number) => `${plural(chats, 'chat is', 'chats are')} here already and stay as they are.`,
-      leftOut: (reason: LeaveOutReason, count: number) => {
-        switch (reason) {
-          case 'parts-not-text':
-            return `Left out: ${plural(count, 'part of a message that is', 'parts of messages that are')} not text.`
-          case 'tool-and-system-messages':
-            return `Left out: ${plural(count, 'message', 'messages')} of tools and systems.`
-          case 'damaged-messages':
-            return `Left out: ${plural(count, 'damaged message', 'damaged messages')}.`
-          case 'chats-without-messages':
-            return `Left out: ${plural(count, 'chat', 'chats')} without messages.`
-          case 'damaged-chats':
-            return `Left out: ${plural(count, 'chat that is', 'chats that are')} damaged or of a later version.`
-          case 'chats-twice':
-            return `${plural(count, 'chat stands', 'chats stand')} more than once in this file and ${count === 1 ? 'is' : 'are'} taken in once.`
-        }
+      leftOut: {
+        'parts-not-text': (count: number) =>
+          `Left out: ${plural(count, 'part of a message that is', 'parts of messages that are')} not text.`,
+        'tool-and-system-messages': (count: number) =>
+          `Left out: ${plural(count, 'message', 'messages')} of tools and systems.`,
+        'damaged-messages': (count: number) => `Left out: ${plural(count, 'damaged message', 'damaged messages')}.`,
+        'chats-without-messages': (count: number) => `Left out: ${plural(count, 'chat', 'chats')} without messages.`,
+        'damaged-chats': (count: number) =>
+          `Left out: ${plural(count, 'chat that is', 'chats that are')} damaged or of a later version.`,
+        'chats-twice': (count: number) =>
+          `${plural(count, 'chat stands', 'chats stand')} more than once in this file and ${count === 1 ? 'is' : 'are'} taken in once.`,
       },
       take: (chats: number) => `Take in ${plural(chats, 'chat', 'chats')}`,
       cancel: 'Cancel',
@@ -130,6 +125,7 @@ export const english = {
     region: 'Chats',
     newChat: 'New chat',
     empty: 'Your chats appear here.',
+    rest: (chats: number) => `Show more (${number.format(chats)})`,
     close: 'Close',
     loading: 'Loading chats',
     untitled: 'Untitled chat',
@@ -225,7 +221,8 @@ export const english = {
     inTitles: 'In titles',
     inMessages: 'In messages',
     date: (date: Date) => dayOf.format(date),
-    hit: (at: number, of: number) => (of === 0 ? 'No hits' : `${number.format(at)} of ${number.format(of)}`),
+    hit: (at: number, of: number, isCut: boolean) =>
+      of === 0 ? 'No hits' : `${number.format(at)} of ${number.format(of)}${isCut ? '+' : ''}`,
     previous: 'Hit before',
     next: 'Next hit',
     close: 'Close the search',

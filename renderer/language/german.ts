@@ -81,21 +81,18 @@ export const german: Words = {
       taken: (chats, messages) =>
         `${plural(chats, 'Chat', 'Chats')} mit ${plural(messages, 'Nachricht', 'Nachrichten')} übernommen.`,
       known: chats => `${plural(chats, 'Chat ist', 'Chats sind')} schon da und bleiben, wie sie sind.`,
-      leftOut: (reason, count) => {
-        switch (reason) {
-          case 'parts-not-text':
-            return `Ausgelassen: ${plural(count, 'Teil einer Nachricht, der kein', 'Teile von Nachrichten, die kein')} Text ${count === 1 ? 'ist' : 'sind'}.`
-          case 'tool-and-system-messages':
-            return `Ausgelassen: ${plural(count, 'Nachricht', 'Nachrichten')} von Werkzeugen und System.`
-          case 'damaged-messages':
-            return `Ausgelassen: ${plural(count, 'beschädigte Nachricht', 'beschädigte Nachrichten')}.`
-          case 'chats-without-messages':
-            return `Ausgelassen: ${plural(count, 'Chat', 'Chats')} ohne Nachrichten.`
-          case 'damaged-chats':
-            return `Ausgelassen: ${plural(count, 'Chat, der', 'Chats, die')} beschädigt oder aus einer späteren Version ${count === 1 ? 'ist' : 'sind'}.`
-          case 'chats-twice':
-            return `${plural(count, 'Chat steht', 'Chats stehen')} mehrfach in dieser Datei und ${count === 1 ? 'wird' : 'werden'} einmal übernommen.`
-        }
+      leftOut: {
+        'parts-not-text': count =>
+          `Ausgelassen: ${plural(count, 'Teil einer Nachricht, der kein', 'Teile von Nachrichten, die kein')} Text ${count === 1 ? 'ist' : 'sind'}.`,
+        'tool-and-system-messages': count =>
+          `Ausgelassen: ${plural(count, 'Nachricht', 'Nachrichten')} von Werkzeugen und System.`,
+        'damaged-messages': count =>
+          `Ausgelassen: ${plural(count, 'beschädigte Nachricht', 'beschädigte Nachrichten')}.`,
+        'chats-without-messages': count => `Ausgelassen: ${plural(count, 'Chat', 'Chats')} ohne Nachrichten.`,
+        'damaged-chats': count =>
+          `Ausgelassen: ${plural(count, 'Chat, der', 'Chats, die')} beschädigt oder aus einer späteren Version ${count === 1 ? 'ist' : 'sind'}.`,
+        'chats-twice': count =>
+          `${plural(count, 'Chat steht', 'Chats stehen')} mehrfach in dieser Datei und ${count === 1 ? 'wird' : 'werden'} einmal übernommen.`,
       },
       take: chats => `${plural(chats, 'Chat', 'Chats')} übernehmen`,
       cancel: 'Abbrechen',
@@ -130,6 +127,7 @@ export const german: Words = {
     region: 'Chats',
     newChat: 'Neuer Chat',
     empty: 'Hier stehen Ihre Chats.',
+    rest: chats => `Mehr zeigen (${number.format(chats)})`,
     close: 'Schließen',
     loading: 'Chats werden geladen',
     untitled: 'Chat ohne Titel',
@@ -225,7 +223,8 @@ export const german: Words = {
     inTitles: 'In Titeln',
     inMessages: 'In Nachrichten',
     date: date => dayOf.format(date),
-    hit: (at, of) => (of === 0 ? 'Keine Treffer' : `${number.format(at)} von ${number.format(of)}`),
+    hit: (at, of, isCut) =>
+      of === 0 ? 'Keine Treffer' : `${number.format(at)} von ${number.format(of)}${isCut ? '+' : ''}`,
     previous: 'Voriger Treffer',
     next: 'Nächster Treffer',
     close: 'Suche schließen',

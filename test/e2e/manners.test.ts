@@ -88,6 +88,27 @@ describe.skipIf(noChromiumReason !== null)(
     )
 
     it(
+      'of ten thousand chats those in sight are drawn, more when they are scrolled to or asked for, and the open one always',
+      inWindow(async window => {
+        const { page } = window
+        await addChats(window, 10_000)
+        const rows = page.locator('.chats-open')
+        const first = await rows.count()
+        expect(first).toBeLessThan(500)
+        await page.getByRole('button', { name: /^Show more/ }).focus()
+        await expect.poll(() => rows.count()).toBeGreaterThan(first)
+        const before = await rows.count()
+        await page.locator('.chats-list').evaluate(list => list.scrollTo(0, list.scrollHeight))
+        await expect.poll(() => rows.count()).toBeGreaterThan(before)
+        await rows.nth(before).click()
+        const last = await page.locator('.chats-open[aria-current]').innerText()
+        await page.reload()
+        await page.getByRole('button', { name: last, exact: true }).waitFor()
+        await expect.poll(() => scrollIntoSight(page)).toBe(true)
+      }),
+    )
+
+    it(
       'Enter that confirms a word of an input method sends nothing, by its code too',
       inWindow(async ({ page, composer }) => {
         await composer.fill('日本')

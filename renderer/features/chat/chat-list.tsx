@@ -14,6 +14,7 @@ import { Menu, type MenuItem } from '../../ui/menu.tsx'
 import { ChatSearch } from '../find/chat-search.tsx'
 import { type ListGroup, listGroups } from './list-groups.ts'
 import { OrderDialog } from './order-dialog.tsx'
+import { useShownRows } from './shown-rows.ts'
 
 interface ChatListProps {
   /** Called when a chat was chosen: a drawer closes then. */
@@ -93,12 +94,21 @@ const groupName = ({ kind, name }: ListGroup): string =>
 
 /** Folders fold; the archive is folded until it is asked for, or the open chat is in it. */
 function Group({ group, onPick }: { group: ListGroup; onPick(): void }) {
-  const currentId = useChats(state => state.currentId)
+  const currentAt = useChats(state => group.items.findIndex(({ id }) => id === state.currentId))
+  const { count, end, showMore } = useShownRows(group.items.length, currentAt + 1)
+  const rest = group.items.length - count
   const list = (
     <ul>
-      {group.items.map(summary => (
+      {group.items.slice(0, count).map(summary => (
         <Summary key={summary.id} summary={summary} onPick={onPick} />
       ))}
+      {rest === 0 ? null : (
+        <li className="chats-rest" ref={end}>
+          <button type="button" className="link-button" onClick={showMore}>
+            {strings.chats.rest(rest)}
+          </button>
+        </li>
+      )}
     </ul>
   )
   const name = groupName(group)
@@ -110,7 +120,7 @@ function Group({ group, onPick }: { group: ListGroup; onPick(): void }) {
       </section>
     )
   }
-  const isOpen = group.kind === 'folder' || group.items.some(({ id }) => id === currentId)
+  const isOpen = group.kind === 'folder' || currentAt !== -1
   return (
     <details className="chats-fold" open={isOpen}>
       <summary>

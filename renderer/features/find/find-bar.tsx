@@ -17,6 +17,7 @@ export function FindBar({ onClose }: { onClose(): void }) {
   const messages = useChats(state => state.chat?.messages ?? null)
   const [query, setQuery] = useState('')
   const [ranges, setRanges] = useState<readonly Range[]>([])
+  const [isCut, setCut] = useState(false)
   const [at, setAt] = useState(0)
   const input = useRef<HTMLInputElement>(null)
   const words = strings.find
@@ -27,8 +28,10 @@ export function FindBar({ onClose }: { onClose(): void }) {
     const timer = setTimeout(() => {
       const text = folded(query.trim())
       const elements = document.querySelectorAll('.messages .question-text, .messages .prose')
-      const found = text === '' ? [] : rangesIn(elements, [text]).slice(0, MAX_HITS)
+      const all = text === '' ? [] : rangesIn(elements, [text])
+      const found = all.slice(0, MAX_HITS)
       setRanges(found)
+      setCut(all.length > MAX_HITS)
       setAt(before => Math.min(before, Math.max(0, found.length - 1)))
     }, SETTLE_MS)
     return () => clearTimeout(timer)
@@ -69,7 +72,7 @@ export function FindBar({ onClose }: { onClose(): void }) {
         onKeyDown={onKeyDown}
       />
       <span className="find-count" role="status">
-        {query.trim() === '' ? '' : words.hit(ranges.length === 0 ? 0 : at + 1, ranges.length)}
+        {query.trim() === '' ? '' : words.hit(ranges.length === 0 ? 0 : at + 1, ranges.length, isCut)}
       </span>
       <IconButton icon="before" label={words.previous} onClick={() => step(-1)} />
       <IconButton icon="after" label={words.next} onClick={() => step(1)} />

@@ -63,7 +63,7 @@ export function ChatFilesSetting() {
             </p>
             {report.knownChats === 0 ? null : <p>{words.known(report.knownChats)}</p>}
             {report.leftOut.map(({ reason, count }) => (
-              <p key={reason}>{words.leftOut(reason, count)}</p>
+              <p key={reason}>{words.leftOut[reason](count)}</p>
             ))}
             {phase === 'asking' ? (
               <span className="setting-buttons">
