@@ -285,15 +285,22 @@ class HostChats implements ChatsStore {
   // ---- what the host streams
 
   private onSummaries(event: ChatSummariesEvent): void {
+    const isFirst = this.all === null
     this.all = applySummariesEvent(this.all, event)
-    const { removed } = this.get()
+    const removed = this.get().removed ?? (isFirst ? this.lastRemoved() : null)
     const isKnown = (chatId: string) => this.all?.some(summary => summary.id === chatId) === true
     this.set({
       summaries: this.all.filter(summary => !summary.isDeleted),
       // Gone for good: nothing can be undone any more.
-      ...(removed === null || isKnown(removed.chatId) ? {} : { removed: null }),
+      removed: removed === null || isKnown(removed.chatId) ? removed : null,
     })
     if (event.kind === 'removed') this.seen.delete(event.chatId)
+  }
+
+  /** A window that was loaded again still offers to bring back what it has deleted. */
+  private lastRemoved() {
+    const deleted = this.all?.find(summary => summary.isDeleted)
+    return deleted === undefined ? null : { chatId: deleted.id, title: deleted.title, isOurs: true }
   }
 
   private onChat(event: ChatEvent): void {

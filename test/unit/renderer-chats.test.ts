@@ -368,6 +368,22 @@ describe('the list', () => {
     expect(fake.state().removed).toBeNull()
   })
 
+  it('what was deleted before this window was loaded again can still be brought back', async () => {
+    const fake = createFake()
+    fake.addChat('kept')
+    fake.addChat('a')
+    fake.change('a', { isDeleted: true })
+    fake.store.refresh()
+    await settle()
+    expect(fake.state()).toMatchObject({ summaries: [{ id: 'kept' }], removed: { title: 'Title a', isOurs: true } })
+    fake.store.dismissRemoved()
+    fake.addChat('b')
+    await settle()
+    expect(fake.state().removed).toBeNull()
+    await fake.store.undoRemove()
+    expect(fake.calls).toEqual([])
+  })
+
   it('a chat that could not be deleted is open again, with the reason', async () => {
     const fake = await openChat([])
     fake.failures['delete a'] = 'read-only'
