@@ -1,5 +1,6 @@
 /** The window's keys. Nothing here deletes, and plain letters act only outside of text fields. */
 import { useEffect, useRef } from 'react'
+import { drawMessagesFrom } from '../features/chat/drawn-messages.ts'
 import { scrollConversation, selectConversation } from '../features/chat/scroll-keys.ts'
 import { type ChatsStore, isReplying } from '../stores/chats.ts'
 import { announce } from '../ui/announce.ts'
@@ -84,7 +85,10 @@ function find(event: KeyboardEvent, targets: ShortcutTargets): (() => void) | nu
   return null
 }
 
-const selectAll = () => void selectConversation()
+const selectAll = () => {
+  drawMessagesFrom(0)
+  selectConversation()
+}
 
 const FAR_KEYS = new Set(['PageUp', 'PageDown', 'Home', 'End'])
 /** In these the browser scrolls, or the keys have a meaning of their own. */

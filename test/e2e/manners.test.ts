@@ -1,7 +1,7 @@
 /** The window's manners: focus, keys, touch, other windows, a lost host, addresses, other media. */
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { shownChat } from '../messages.ts'
+import { chatMessage, shownChat } from '../messages.ts'
 import { launchChromium, noChromiumReason, screenshot } from './browser.ts'
 import { cuttable, focused, handsOn, openWindow, type WindowPage } from './window-page.ts'
 
@@ -105,6 +105,45 @@ describe.skipIf(noChromiumReason !== null)(
         await page.reload()
         await page.getByRole('button', { name: last, exact: true }).waitFor()
         await expect.poll(() => scrollIntoSight(page)).toBe(true)
+      }),
+    )
+
+    it(
+      'a long chat is there at its end at once, and whole soon after, with the end in sight; a find has all of it',
+      inWindow(async window => {
+        const { page, host } = window
+        const messages = Array.from({ length: 1_000 }, (_, n) => {
+          const role = n % 2 === 0 ? ('user' as const) : ('assistant' as const)
+          return chatMessage({ id: `m${n}`, versions: [`m${n}`], role, content: `Message number ${n}.` })
+        })
+        host.chats.set('long', shownChat({ id: 'long', title: 'Long chat', messages }))
+        await page.reload()
+        await page.getByRole('button', { name: 'Long chat', exact: true }).waitFor()
+        // Of all times that anything is drawn: how many messages there are, and how far the end is out of sight.
+        await page.evaluate(() => {
+          const seen: [number, number][] = []
+          const scroller = document.querySelector('.conversation-scroller')!
+          const look = () => {
+            const count = document.querySelectorAll('[data-message]').length
+            const left = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop
+            if (count > 0 && seen.at(-1)?.[0] !== count) seen.push([count, left])
+            requestAnimationFrame(look)
+          }
+          look()
+          Object.assign(window, { seen })
+        })
+        await page.getByRole('button', { name: 'Long chat', exact: true }).click()
+        await expect.poll(() => page.locator('[data-message]').count(), { timeout: 30_000 }).toBe(1_000)
+        const seen = await page.evaluate(() => (window as unknown as { seen: [number, number][] }).seen)
+        expect(seen[0][0]).toBeLessThan(200)
+        expect(Math.max(...seen.slice(1).map(([, left]) => left))).toBeLessThan(45)
+        await page.getByText('Message number 999.').waitFor()
+
+        await page.reload()
+        await page.getByText('Message number 999.').waitFor()
+        await page.keyboard.press('Control+f')
+        await page.getByRole('textbox', { name: 'Find in this chat' }).fill('number')
+        await page.getByText('1 of 1,000').waitFor()
       }),
     )
 

@@ -4,6 +4,7 @@ import type { Chat, MapNode } from '../../../contract/app/chats.ts'
 import { useChats, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { isReplying } from '../../stores/chats.ts'
+import { drawMessagesFrom } from '../chat/drawn-messages.ts'
 import { branchMap, countBranches, type MapRow } from './branch-map.ts'
 
 /** More rows are no map any more: these are the last. */
@@ -149,5 +150,6 @@ function Row({ row }: { row: MapRow }) {
 }
 
 function goTo(messageId: string): void {
+  drawMessagesFrom(0)
   document.querySelector(`[data-message="${CSS.escape(messageId)}"]`)?.scrollIntoView({ block: 'start' })
 }

@@ -1,5 +1,6 @@
 /** The open chat as one column of text, or what stands in its place: empty, opening, engine loading, engine failed. */
 import { useEffect } from 'react'
+import type { ChatMessage } from '../../../contract/app/chats.ts'
 import { useChats, useConnection, useEngine, useStores } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { failureOf, isReplying, replyOf } from '../../stores/chats.ts'
@@ -9,6 +10,7 @@ import { Icon } from '../../ui/icons.tsx'
 import { EngineFailed, EngineLoading } from '../engine/states.tsx'
 import { useGoToMessage } from '../find/go-to-message.ts'
 import { CopyChat } from './copy-chat.tsx'
+import { useDrawnFrom } from './drawn-messages.ts'
 import { EmptyChat } from './empty.tsx'
 import { focusComposer } from './focus-composer.ts'
 import { useFollow } from './follow.ts'
@@ -54,7 +56,6 @@ export function Conversation() {
 function Messages() {
   const messages = useChats(state => state.chat?.messages ?? null)
   const isNew = useChats(state => state.currentId === null)
-  const reply = useChats(replyOf)
   const lost = useConnection(state => state.phase === 'lost')
   const phase = useEngine(state => state.status?.phase ?? 'starting')
   const everLoaded = useEngine(state => state.lastLoaded !== null)
@@ -64,22 +65,31 @@ function Messages() {
     return (phase === 'starting' || phase === 'loading') && !everLoaded ? <EngineLoading /> : <EmptyChat />
   if (messages === null)
     return <p className="opening">{lost ? strings.conversation.notFetched : strings.conversation.opening}</p>
-  const last = messages.length - 1
   return (
     <>
-      <div className="messages" role="log" aria-live="off" aria-label={strings.conversation.region}>
-        {messages.map((message, index) => (
-          <Message
-            // All versions of a message share a place: what is pressed in one keeps the focus in the next.
-            key={message.versions[0]}
-            message={message}
-            isLast={index === last}
-            live={reply?.messageId === message.id ? reply : null}
-          />
-        ))}
-      </div>
+      <MessageLog messages={messages} />
       {phase === 'failed' ? <EngineFailed /> : null}
     </>
+  )
+}
+
+function MessageLog({ messages }: { messages: readonly ChatMessage[] }) {
+  const chatId = useChats(state => state.chat?.id ?? '')
+  const reply = useChats(replyOf)
+  const from = useDrawnFrom(chatId, messages.length)
+  const last = messages.at(-1)
+  return (
+    <div className="messages" role="log" aria-live="off" aria-label={strings.conversation.region}>
+      {messages.slice(from).map(message => (
+        <Message
+          // All versions of a message share a place: what is pressed in one keeps the focus in the next.
+          key={message.versions[0]}
+          message={message}
+          isLast={message === last}
+          live={reply?.messageId === message.id ? reply : null}
+        />
+      ))}
+    </div>
   )
 }
 

@@ -4,6 +4,7 @@ import { folded } from '../../../contract/words/find-text.ts'
 import { useChats } from '../../app/stores.ts'
 import { strings } from '../../app/strings.ts'
 import { IconButton } from '../../ui/icon-button.tsx'
+import { drawMessagesFrom } from '../chat/drawn-messages.ts'
 import { focusComposer } from '../chat/focus-composer.ts'
 import { paint, rangesIn, showRange } from './highlights.ts'
 import { SearchInput } from './search-input.tsx'
@@ -27,6 +28,7 @@ export function FindBar({ onClose }: { onClose(): void }) {
   useEffect(() => {
     const timer = setTimeout(() => {
       const text = folded(query.trim())
+      if (text !== '') drawMessagesFrom(0)
       const elements = document.querySelectorAll('.messages .question-text, .messages .prose')
       const all = text === '' ? [] : rangesIn(elements, [text])
       const found = all.slice(0, MAX_HITS)

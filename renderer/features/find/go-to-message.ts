@@ -1,6 +1,7 @@
 /** Leads the conversation to a message that was found: its branch is shown, and it is brought into sight. */
 import { useEffect } from 'react'
 import { useChats, useFind, useStores } from '../../app/stores.ts'
+import { drawMessagesFrom } from '../chat/drawn-messages.ts'
 
 export function useGoToMessage(): void {
   const { chats, find } = useStores()
@@ -21,6 +22,7 @@ export function useGoToMessage(): void {
     find.arrived()
     // After the conversation has gone to its end, as it does with every chat that is opened.
     requestAnimationFrame(() => {
+      drawMessagesFrom(chat.messages.findIndex(({ id }) => id === target.messageId) - BEFORE_MESSAGES)
       const element = document.querySelector<HTMLElement>(`[data-message="${CSS.escape(target.messageId)}"]`)
       element?.scrollIntoView({ block: 'center' })
       requestAnimationFrame(() => {
@@ -31,6 +33,9 @@ export function useGoToMessage(): void {
     })
   }, [target, chat, chats, find])
 }
+
+/** So many stand above it. */
+const BEFORE_MESSAGES = 5
 
 /** So long it is marked as the one that was looked for. */
 const TARGET_MS = 2_400
