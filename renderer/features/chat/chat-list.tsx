@@ -95,7 +95,7 @@ const groupName = ({ kind, name }: ListGroup): string =>
 /** Folders fold; the archive is folded until it is asked for, or the open chat is in it. */
 function Group({ group, onPick }: { group: ListGroup; onPick(): void }) {
   const currentAt = useChats(state => group.items.findIndex(({ id }) => id === state.currentId))
-  const { count, end, showMore } = useShownRows(group.items.length, currentAt + 1)
+  const { count, end, showMore } = useShownRows(group.items.length, currentAt)
   const rest = group.items.length - count
   const list = (
     <ul>

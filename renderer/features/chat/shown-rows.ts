@@ -2,6 +2,8 @@
 import { type RefObject, useEffect, useRef, useState } from 'react'
 
 const STEP_ROWS = 100
+/** Room to scroll a row away from the edge of the list. */
+const ROWS_BELOW = 10
 /** Rows are there before they are scrolled to. */
 const AHEAD_PX = 800
 
@@ -12,11 +14,11 @@ export interface ShownRows {
   showMore(): void
 }
 
-/** `atLeast`: what must be drawn whatever was scrolled to. */
-export function useShownRows(length: number, atLeast: number): ShownRows {
+/** `at`: of the row that is drawn, and brought into sight, whatever was scrolled to; -1: there is none. */
+export function useShownRows(length: number, at: number): ShownRows {
   const [shown, setShown] = useState(STEP_ROWS)
   const end = useRef<HTMLLIElement>(null)
-  const count = Math.min(length, Math.max(shown, atLeast))
+  const count = Math.min(length, Math.max(shown, at + ROWS_BELOW))
   const showMore = () => setShown(count + STEP_ROWS)
   // biome-ignore lint/correctness/useExhaustiveDependencies: an end that is in sight again is told only to a new observer
   useEffect(() => {
