@@ -270,6 +270,8 @@ describe.skipIf(noChromiumReason !== null)(`a chat${noChromiumReason === null ? 
     await pick('Pin')
     await page.getByRole('heading', { name: 'Pinned' }).waitFor()
     await pick('Unpin')
+    // The row moves to another part of the list, and a menu that is open there closes.
+    await page.getByRole('heading', { name: 'Pinned' }).waitFor({ state: 'detached' })
     await pick('Folder and tags')
     await page
       .getByRole('textbox', { name: 'Folder' })
