@@ -125,6 +125,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
     handlers: {
       calls: {
         'model.info': () => fakeModel,
+        'accelerator.estimate': () => [],
         'model.unload': () => {
           loaded = false
           sessions.clear()

@@ -13,6 +13,7 @@ import { chat, defineChat } from './chat.ts'
 import { type CommandContext, type ConnectedEngine, UsageError } from './command-context.ts'
 import { convert, defineConvert } from './convert.ts'
 import { defineEval, evaluate } from './eval.ts'
+import { defineFpga, estimateFpga } from './fpga.ts'
 import { defineInfo, info } from './info.ts'
 import { cancelled, watchInterrupts } from './interrupts.ts'
 import { defineModels, getModelFromHub } from './models.ts'
@@ -120,6 +121,7 @@ function createProgram(context: CommandContext, setExitCode: (code: number) => v
   defineConvert(program, withContext(convert))
   defineModels(program, withContext(getModelFromHub))
   defineInfo(program, withContext(info))
+  defineFpga(program, withContext(estimateFpga))
   defineEval(program, withContext(evaluate))
   defineBench(program, withContext(bench))
   defineServe(program, withContext(serve))

@@ -5,6 +5,7 @@
 import type { EngineApi } from '../../contract/engine-api.ts'
 import { toErrorData } from '../../contract/errors.ts'
 import type { AbortSignalLike, Handlers } from '../../contract/rpc.ts'
+import { estimate } from '../../engine/backends/fpga/estimate.ts'
 import type { LoadedModel } from '../../engine/engine.ts'
 import type { ByteSink } from '../../engine/engine-environment.ts'
 import { EngineError } from '../../engine/errors.ts'
@@ -46,6 +47,10 @@ export function createEngineService(options: EngineServiceOptions = {}): EngineS
   const handlers: Handlers<EngineApi> = {
     calls: {
       'model.info': ({ path }) => readModelInfo(path),
+      'accelerator.estimate': async ({ path, boards }) => {
+        const shape = await readModelInfo(path)
+        return boards.map(board => estimate(shape, board))
+      },
       'model.unload': () => slot.unload(),
       'model.move': slot.move,
       'session.create': () => slot.adopt(slot.loaded().model.createSession()),

@@ -7,7 +7,7 @@ const tern = (args: string[]) =>
   ternInProcess(args, { connectEngine: () => Promise.reject(new Error('No engine was to be asked.')) })
 
 describe('help and usage', () => {
-  const commands = ['chat', 'run', 'convert', 'info', 'eval', 'bench', 'serve', 'selftest', 'watch']
+  const commands = ['chat', 'run', 'convert', 'info', 'fpga', 'eval', 'bench', 'serve', 'selftest', 'watch']
 
   it('lists every command', async () => {
     const { code, stdout } = await tern(['--help'])

@@ -13,6 +13,10 @@ export interface DeviceTiming {
   readonly pageChange: number
   readonly refresh: number
   readonly refreshEvery: number
+  /** Words a cycle that memory gives at best: 1 by default, less where it is slower than the core. */
+  readonly wordsPerCycle?: number
+  /** The same for weights alone, through a port that is wider than a word. */
+  readonly codeWordsPerCycle?: number
 }
 
 /** The controller of `gateware/rtl/tern_sdram.sv` with its defaults, on a chip with rows of 512 words. */
@@ -39,8 +43,9 @@ const FIXED = { fetch: 20, load: 12, norm: 72, inputs: 96, rows: 35, state: 58, 
 
 /** `tokens`: how many share one fetch of the weights. */
 export function stepCycles(ops: readonly DeviceOp[], timing: DeviceTiming, tokens = 1): StepCycles {
-  const memory = (words: number): number =>
-    (words * (1 + timing.pageChange / timing.pageWords)) / (1 - timing.refresh / timing.refreshEvery)
+  const { wordsPerCycle = 1, codeWordsPerCycle = wordsPerCycle } = timing
+  const memory = (words: number, perCycle = wordsPerCycle): number =>
+    ((words / perCycle) * (1 + timing.pageChange / timing.pageWords)) / (1 - timing.refresh / timing.refreshEvery)
   const sum = { fetch: 0, load: 0, norms: 0, inputs: 0, rows: 0, state: 0, glu: 0, words: 0 }
   for (const op of ops) {
     sum.fetch += memory(DESCRIPTOR_WORDS) + FIXED.fetch
@@ -56,7 +61,7 @@ export function stepCycles(ops: readonly DeviceOp[], timing: DeviceTiming, token
       case 'linear': {
         const beats = (op.rows * padded) / timing.lanes
         sum.inputs += tokens * (op.width + padded + FIXED.inputs)
-        sum.rows += Math.max(memory(op.codeWords), tokens * beats) + FIXED.rows
+        sum.rows += Math.max(memory(op.codeWords, codeWordsPerCycle), tokens * beats) + FIXED.rows
         sum.words += op.codeWords
         break
       }

@@ -44,7 +44,7 @@ export function deviceProgram({ blocks }: Pick<FixedWeights, 'blocks'>, packing:
 }
 
 /** Words of a matrix: groups of 64 weights of a row, in 8 words or in 6 and a half. */
-function codeWords(rows: number, columns: number, packing: Packing): number {
+export function codeWords(rows: number, columns: number, packing: Packing): number {
   const groups = rows * Math.ceil(columns / GROUP)
   return packing === 'two-bit' ? groups * 8 : Math.ceil((groups * 13) / 2)
 }
