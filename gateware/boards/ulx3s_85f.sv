@@ -1,8 +1,10 @@
 // ULX3S with an ECP5-85F and 32 MB of SDR SDRAM: clock, serial line of the FT231X, pins of the memory.
 module ulx3s_85f #(
-  // 25 MHz times FEEDBACK; the oscillator runs at that times OUTPUT, which has to lie in 400..800 MHz.
-  parameter int FEEDBACK = 2,
-  parameter int OUTPUT = 12,
+  // 25 MHz / INPUT times FEEDBACK: 62.5 MHz, which place and route reaches. The oscillator runs at that times OUTPUT, which has
+  // to lie in 400..800 MHz.
+  parameter int INPUT = 2,
+  parameter int FEEDBACK = 5,
+  parameter int OUTPUT = 10,
   parameter int BAUD_KHZ = 2000
 ) (
   input  logic        clk_25mhz,
@@ -22,13 +24,13 @@ module ulx3s_85f #(
   output logic [1:0]  sdram_dqm,
   inout  wire  [15:0] sdram_d
 );
-  localparam int CLOCK_KHZ = 25000 * FEEDBACK;
+  localparam int CLOCK_KHZ = 25000 * FEEDBACK / INPUT;
   logic clk, is_locked;
   (* FREQUENCY_PIN_CLKI = "25", ICP_CURRENT = "12", LPF_RESISTOR = "8", MFG_ENABLE_FILTEROPAMP = "1", MFG_GMCREF_SEL = "2" *)
   EHXPLLL #(
     .PLLRST_ENA("DISABLED"), .INTFB_WAKE("DISABLED"), .STDBY_ENABLE("DISABLED"), .DPHASE_SOURCE("DISABLED"),
     .OUTDIVIDER_MUXA("DIVA"), .OUTDIVIDER_MUXB("DIVB"), .OUTDIVIDER_MUXC("DIVC"), .OUTDIVIDER_MUXD("DIVD"),
-    .CLKI_DIV(1), .CLKOP_ENABLE("ENABLED"), .CLKOP_DIV(OUTPUT), .CLKOP_CPHASE(OUTPUT / 2 - 1), .CLKOP_FPHASE(0),
+    .CLKI_DIV(INPUT), .CLKOP_ENABLE("ENABLED"), .CLKOP_DIV(OUTPUT), .CLKOP_CPHASE(OUTPUT / 2 - 1), .CLKOP_FPHASE(0),
     .FEEDBK_PATH("CLKOP"), .CLKFB_DIV(FEEDBACK)
   ) u_pll (
     .RST(1'b0), .STDBY(1'b0), .CLKI(clk_25mhz), .CLKOP(clk), .CLKFB(clk), .CLKINTFB(), .PHASESEL0(1'b0),

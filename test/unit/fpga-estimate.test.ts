@@ -1,4 +1,7 @@
 /** What `tern fpga estimate` tells: shapes against real programs, figures against the README's, what does not fit. */
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { ACCELERATOR_BOARDS } from '../../contract/words/accelerator.ts'
 import { SDR_SDRAM, stepCycles } from '../../engine/backends/fpga/cycle-model.ts'
@@ -72,11 +75,6 @@ describe('a board', () => {
     expect(speeds[1]!.memoryBytes.needed.value / 1e6).toBeCloseTo(17.6, 1)
   })
 
-  it('block RAMs are those that place and route reported for the ULX3S', () => {
-    const ulx3s = { lanes: 32, batch: 4, width: 1024, inputs: 4096, gates: 8192, states: 16_384 }
-    expect(blockRamsOf(ulx3s)).toBe(141)
-  })
-
   it('buffers are the least powers of two', () => {
     expect(buffersFor(EMBEDDED, { lanes: 16, batch: 1 })).toEqual({
       lanes: 16,
@@ -127,5 +125,31 @@ describe('tern fpga estimate', () => {
     const { code, stderr } = await ternInProcess(['fpga', 'estimate', '--board', 'abacus'])
     expect(code).toBe(2)
     expect(stderr).toContain('ulx3s-85f')
+  })
+})
+
+describe('the bitstream that ships', () => {
+  const folder = fileURLToPath(new URL('../../gateware/boards/', import.meta.url))
+  const report = readFileSync(`${folder}ulx3s_85f.report.txt`, 'utf8')
+  const number = (pattern: RegExp) => Number(pattern.exec(report)?.[1])
+
+  it('is the one of its report, and small', () => {
+    const bitstream = readFileSync(`${folder}ulx3s_85f.bit`)
+    expect(report).toContain(createHash('sha256').update(bitstream).digest('hex'))
+    expect(bitstream.length).toBeLessThanOrEqual(2 * 2 ** 20)
+  })
+
+  it('reached the clock that the estimate and the top level use', () => {
+    const { clockMhz } = estimate(EMBEDDED, 'ulx3s-85f')
+    expect(number(/^clock +([\d.]+) MHz$/m)).toBe(clockMhz.value)
+    expect(number(/^fmax +([\d.]+) MHz/m)).toBeGreaterThanOrEqual(clockMhz.value)
+    const topLevel = readFileSync(`${folder}ulx3s_85f.sv`, 'utf8')
+    const parameter = (name: string) => Number(new RegExp(`int ${name} = (\\d+)`).exec(topLevel)?.[1])
+    expect((25 * parameter('FEEDBACK')) / parameter('INPUT')).toBe(clockMhz.value)
+  })
+
+  it('takes the block RAMs that the estimate derives for its buffers', () => {
+    const ulx3s = { lanes: 32, batch: 4, width: 1024, inputs: 4096, gates: 8192, states: 16_384 }
+    expect(number(/^block RAM +(\d+) of/m)).toBe(blockRamsOf(ulx3s))
   })
 })

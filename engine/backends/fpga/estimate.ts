@@ -50,7 +50,7 @@ const BOARDS = {
     blockRams: 208,
     lanes: 32,
     batch: 4,
-    clockMhz: { value: 50, tag: 'placed' },
+    clockMhz: { value: 62.5, tag: 'placed' },
     bandwidth: null,
     linkBytesPerSecond: UART_2_MBAUD,
   },
