@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { blocks } from '../../engine/backends/fpga/fixed-point/block.ts'
 import { SATURATIONS, type SaturationFlags } from '../../engine/backends/fpga/fixed-point/flags.ts'
 import type { FixedBlock } from '../../engine/backends/fpga/fixed-point/weights.ts'
+import { OPCODES } from '../../engine/backends/fpga/frame.ts'
 import { type DeviceProgram, deviceProgram, type Packing } from '../../engine/backends/fpga/program.ts'
-import { OPCODES } from './frames.ts'
 import { imageFile, integersOf, VirtualBoard, wordsOf } from './virtual-board.ts'
 
 const MOST_WORDS_OF_STATE = 1000

@@ -1,4 +1,5 @@
 /** The whole device in simulation: bytes of the link in, bytes out, an SDRAM chip that objects to what its data sheet forbids. */
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,11 +7,12 @@ import { crc32 } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { SDR_SDRAM, stepCycles } from '../../engine/backends/fpga/cycle-model.ts'
 import { readFixedWeights } from '../../engine/backends/fpga/fixed-point/weights.ts'
+import { encodeFrame, OPCODES } from '../../engine/backends/fpga/frame.ts'
 import type { Packing } from '../../engine/backends/fpga/program.ts'
 import { createRandom } from '../../engine/seeded-random.ts'
 import { openEmbeddedModel } from '../golden/golden-data.ts'
 import { TestedBoard } from './board-cases.ts'
-import { encodeFrame, OPCODES } from './frames.ts'
+import { protocolExamples } from './protocol-examples.ts'
 import { hasCommand } from './simulators.ts'
 import { residual, tinyModel } from './tiny-model.ts'
 import { buildBoard, integersOf, wordsOf } from './virtual-board.ts'
@@ -97,6 +99,13 @@ describe.skipIf(!hasCommand('verilator'))('a simulated board', { timeout: TIMEOU
     expect(await tested.deviceState()).toEqual(state.map((_, at) => (at % 2 === 0 ? most : -most)))
   })
 
+  it('the examples of docs/usb-protocol.md are what a board answers, byte for byte', () => {
+    const said = (direction: '>' | '<') =>
+      Buffer.concat(protocolExamples().flatMap(example => (example.direction === direction ? [example.bytes] : [])))
+    const { stdout } = spawnSync(simulator, { input: said('>') })
+    expect(stdout.toString('hex')).toBe(said('<').toString('hex'))
+  })
+
   it('memory is written, read and summed', async () => {
     const { board } = await boardWith(tinyModel(createRandom(9), SMALL))
     const data = Uint8Array.from({ length: 2000 }, (_, at) => (at * 7) & 255)
@@ -123,8 +132,9 @@ describe.skipIf(!hasCommand('verilator'))('a simulated board', { timeout: TIMEOU
     const damaged = encodeFrame(OPCODES.step, 200, wordsOf(x))
     damaged[20] ^= 1
     expect((await board.raw(damaged)).error).toBe('BAD_CRC')
-    const long = encodeFrame(OPCODES.ping, 201, new Uint8Array(5000))
-    expect((await board.raw(long.subarray(0, 10))).error).toBe('BAD_LEN')
+    // A header alone, which promises 5000 bytes.
+    const long = new Uint8Array([0xa5, 0x5a, 1, 0, 0, 201, 0x88, 0x13, 0xb5, 0x43])
+    expect((await board.raw(long)).error).toBe('BAD_LEN')
     // Rubbish, among it a broken start, before a right frame.
     const { device, golden } = await (async () => {
       const frame = encodeFrame(OPCODES.ping, 202, new Uint8Array())

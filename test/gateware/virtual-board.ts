@@ -2,8 +2,8 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
+import { type DeviceError, encodeFrame, errorOf, FrameDecoder, OPCODES } from '../../engine/backends/fpga/frame.ts'
 import type { DeviceProgram } from '../../engine/backends/fpga/program.ts'
-import { decodeReply, encodeFrame, OPCODES, type Reply } from './frames.ts'
 import { GATEWARE, rtlSources, verilated } from './simulators.ts'
 
 /** Parameters of bench/virtual_board.sv. */
@@ -34,9 +34,16 @@ export const imageFile = (image: Uint16Array): Buffer => Buffer.from(image.slice
 export const wordsOf = (values: ArrayLike<number>): Uint8Array => new Uint8Array(Int32Array.from(values).buffer)
 export const integersOf = ({ payload }: Reply): Int32Array => new Int32Array(payload.slice().buffer)
 
+export interface Reply {
+  readonly opcode: number
+  readonly sequence: number
+  readonly error: DeviceError | 'OK'
+  readonly payload: Uint8Array
+}
+
 export class VirtualBoard {
   readonly #process: ChildProcessWithoutNullStreams
-  #received = new Uint8Array()
+  readonly #decoder = new FrameDecoder()
   #waiting: ((reply: Reply) => void) | null = null
   #log = ''
   #sequence = 0
@@ -45,8 +52,7 @@ export class VirtualBoard {
   constructor(program: string, image: string | null = null) {
     this.#process = spawn(program, image === null ? [] : [`+image=${image}`])
     this.#process.stdout.on('data', (bytes: Buffer) => {
-      this.#received = new Uint8Array([...this.#received, ...bytes])
-      this.#deliver()
+      this.#deliver(bytes)
     })
     this.#process.stderr.on('data', (text: Buffer) => {
       this.#log += text.toString()
@@ -88,12 +94,13 @@ export class VirtualBoard {
     return this.#log
   }
 
-  #deliver(): void {
-    const reply = decodeReply(this.#received)
-    if (reply === null || this.#waiting === null) return
-    this.#received = this.#received.slice(reply.byteLength)
-    const resolve = this.#waiting
-    this.#waiting = null
-    resolve(reply)
+  /** A simulated line damages nothing, and every reply is waited for. */
+  #deliver(bytes: Uint8Array): void {
+    for (const received of this.#decoder.push(bytes)) {
+      if (received.kind !== 'frame') throw new Error(`the board sent a frame with ${received.fault}`)
+      const { opcode, sequence, payload } = received.frame
+      this.#waiting?.({ opcode, sequence, error: errorOf(received.frame) ?? 'OK', payload })
+      this.#waiting = null
+    }
   }
 }
