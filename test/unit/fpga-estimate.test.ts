@@ -75,6 +75,12 @@ describe('a board', () => {
     expect(speeds[1]!.memoryBytes.needed.value / 1e6).toBeCloseTo(17.6, 1)
   })
 
+  it('the embedded model does not fit an Icepi Zero: a batch of one still has buffers for two', () => {
+    const { blockRams, isInBlockRam } = estimate(EMBEDDED, 'icepi-zero')
+    expect(blockRams).toEqual({ needed: { value: 61, tag: 'derived' }, available: 56 })
+    expect(isInBlockRam).toBe(false)
+  })
+
   it('buffers are the least powers of two', () => {
     expect(buffersFor(EMBEDDED, { lanes: 16, batch: 1 })).toEqual({
       lanes: 16,

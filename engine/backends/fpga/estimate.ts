@@ -181,15 +181,19 @@ export interface Buffers {
 /** Request, reply and line buffer: 5; four copies of the sigmoid table: 8. */
 const FIXED_BLOCKS = 13
 
-/** Block RAMs of 18 kbit of `tern_device` with these parameters. */
-export const blockRamsOf = ({ lanes, batch, width, inputs, gates, states }: Buffers): number =>
-  blocksOf(32, batch * width) +
-  blocksOf(32, batch * inputs) +
-  blocksOf(24, batch * gates) +
-  blocksOf(28, states) +
-  blocksOf(18, inputs) +
-  blocksOf(8 * lanes, (batch * inputs) / lanes) +
-  FIXED_BLOCKS
+/** Block RAMs of 18 kbit of `tern_device` with these parameters. A batch of one has residuals, vectors and gates for two. */
+export function blockRamsOf({ lanes, batch, width, inputs, gates, states }: Buffers): number {
+  const tokens = Math.max(2, batch)
+  return (
+    blocksOf(32, tokens * width) +
+    blocksOf(32, tokens * inputs) +
+    blocksOf(24, tokens * gates) +
+    blocksOf(28, states) +
+    blocksOf(18, inputs) +
+    blocksOf(8 * lanes, (batch * inputs) / lanes) +
+    FIXED_BLOCKS
+  )
+}
 
 const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least))
 
