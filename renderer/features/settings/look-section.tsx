@@ -7,6 +7,10 @@ import { Segments, Setting, Switch } from './setting.tsx'
 
 const STEP_PERCENT = 10
 
+function choicesOf<const T extends string>(labels: Readonly<Record<T, string>>, values: readonly T[]) {
+  return values.map(value => ({ value, label: labels[value] }))
+}
+
 export function LookSection() {
   const { preferences } = useStores()
   const { language, theme, textSizePercent, reduceMotion } = usePreferences(state => state)
@@ -20,11 +24,7 @@ export function LookSection() {
           <Segments
             value={language}
             labelId={labelId}
-            choices={[
-              { value: 'system', label: words.languages.system },
-              { value: 'en', label: words.languages.en },
-              { value: 'de', label: words.languages.de },
-            ]}
+            choices={choicesOf(words.languages, ['system', 'en', 'de'])}
             onChange={value => preferences.setState({ language: value })}
           />
         )}
@@ -35,11 +35,7 @@ export function LookSection() {
           <Segments
             value={theme}
             labelId={labelId}
-            choices={[
-              { value: 'system', label: words.themes.system },
-              { value: 'light', label: words.themes.light },
-              { value: 'dark', label: words.themes.dark },
-            ]}
+            choices={choicesOf(words.themes, ['system', 'light', 'dark'])}
             onChange={value => preferences.setState({ theme: value })}
           />
         )}
