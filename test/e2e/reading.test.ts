@@ -242,7 +242,8 @@ describe.skipIf(noChromiumReason !== null)(
       host.chats.set('many', shownChat({ id: 'many', title: 'Many', messages }))
       await page.reload()
       await page.getByRole('button', { name: 'Many', exact: true }).click()
-      await page.locator('.reply').last().waitFor()
+      // The end of a long chat is drawn first, the rest in idle moments.
+      await page.waitForFunction(() => document.querySelectorAll('.reply').length === 60)
       const height = () => scroller.evaluate(element => element.scrollHeight)
       const before = await height()
       await scroller.evaluate(async element => {

@@ -81,7 +81,7 @@ describe('a killed process', () => {
       }
       await store.close()
     }
-  })
+  }, 240_000)
 })
 
 describe('the check of the whole file at a start', () => {
