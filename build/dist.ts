@@ -67,7 +67,7 @@ async function makePackages(target: Target): Promise<void> {
   try {
     if (standIn !== null) makeElectronStandIn(standIn, target)
     const request = { root: ROOT, target, nodePath, output: OUTPUT, standIn }
-    const made = await packageApp(request, values.dir ? 'folder' : 'installers')
+    const made = await packageApp(request, packages, values.dir ? 'folder' : 'installers')
     mkdirSync(OUTPUT, { recursive: true })
     const sbomPath = join(OUTPUT, `tern-${app.version}-${nameOf(target)}.cdx.json`)
     writeFileSync(sbomPath, `${JSON.stringify(makeSbom(app, packages, target), null, 2)}\n`)

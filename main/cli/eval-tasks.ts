@@ -10,7 +10,7 @@ import { follow, loadModel, modelPath } from './model.ts'
 import type { ModelOptions } from './options.ts'
 import { readRows } from './task-file.ts'
 import { type ItemResult, judge, type Share, shareOf } from './task-scores.ts'
-import { formatMs, startProgress, table, writeJson, writeText } from './terminal.ts'
+import { columns, formatMs, startProgress, table, writeJson, writeText } from './terminal.ts'
 import { isZeroShotTask, type TaskItem, taskItems, ZERO_SHOT_TASKS, type ZeroShotTaskName } from './zero-shot-tasks.ts'
 
 export interface TaskOptions extends ModelOptions {
@@ -197,14 +197,5 @@ function taskTable(results: readonly TaskResult[]): string {
       percent(published.accNorm),
     ]
   })
-  const widths = COLUMNS.map((column, i) => Math.max(column.length, ...rows.map(row => row[i]!.length)))
-  return [COLUMNS, ...rows]
-    .map(
-      row =>
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i]!))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('')
+  return columns([COLUMNS, ...rows])
 }

@@ -4,7 +4,7 @@ import { ACCELERATOR_BOARDS, type AcceleratorEstimate } from '../../contract/wor
 import type { CommandContext } from './command-context.ts'
 import { modelPath } from './model.ts'
 import { somePath } from './options.ts'
-import { formatBytes, formatNumber, formatRate, printable, table, writeJson } from './terminal.ts'
+import { columns, formatBytes, formatNumber, formatRate, printable, table, writeJson } from './terminal.ts'
 
 interface EstimateOptions {
   board?: (typeof ACCELERATOR_BOARDS)[number]
@@ -144,14 +144,7 @@ function boardTable(estimates: readonly AcceleratorEstimate[]): string {
       ])
     }
   }
-  const widths = lines[0]!.map((_, column) => Math.max(...lines.map(line => line[column]!.length)))
-  const text = lines.map(line =>
-    line
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join('  ')
-      .trimEnd(),
-  )
-  return `${text.join('\n')}\n${LEGEND}`
+  return columns(lines) + LEGEND
 }
 
 const LETTERS = { placed: '', derived: '', projected: '*', assumed: '*' }

@@ -53,6 +53,13 @@ export function table(rows: readonly (readonly [label: string, value: string])[]
   return rows.map(([label, value]) => `${label.padEnd(width)}  ${printable(value.replace(/\s+/g, ' '))}\n`).join('')
 }
 
+/** Rows of cells in aligned columns. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map(row => row[column]!.length)))
+  const line = (row: readonly string[]) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')
+  return rows.map(row => `${line(row).trimEnd()}\n`).join('')
+}
+
 /** Bytes in binary units, three digits: "35.7 MiB". */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']

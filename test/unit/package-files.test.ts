@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeElectronStandIn, readFuses } from '../../build/electron-stand-in.ts'
+import { readLockfile } from '../../build/lockfile.ts'
 import { findNodeBinary } from '../../build/node-binary.ts'
 import { packageApp } from '../../build/package-app.ts'
 import { listShippedFiles, resourcesFolder, type ShippedFile, unpackedFolder } from '../../build/shipped-files.ts'
@@ -45,7 +46,7 @@ describe.each(TARGETS)('%o', (target, dawn, program) => {
     const nodeStandIn = join(output, 'node')
     writeFileSync(nodeStandIn, 'stand-in for Node')
     const nodePath = findNodeBinary(ROOT, target) ?? nodeStandIn
-    await packageApp({ root: ROOT, target, nodePath, output, standIn }, 'folder')
+    await packageApp({ root: ROOT, target, nodePath, output, standIn }, readLockfile(ROOT), 'folder')
     resources = resourcesFolder(output, target)
     files = listShippedFiles(resources)
   })
